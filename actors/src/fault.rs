@@ -1,0 +1,136 @@
+//! What went wrong outside, told by what the caller does about it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What the caller does about a [`Fault`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// The other side does not work just now (time-out, connection, 5xx, 429): try again.
+    Transient,
+    /// What was asked for is not there (404).
+    Missing,
+    /// The other side will not have it, now or later (other 4xx): trying again is of no use.
+    Rejected,
+    /// What came is not what it should be (wrong hash, broken encoding).
+    Corrupt,
+    /// The program is being stopped.
+    Cancelled,
+}
+
+/// One failed operation: what was tried, on what, and what came back. Carries no secret.
+#[derive(Clone, Debug, thiserror::Error)]
+pub struct Fault {
+    kind: FaultKind,
+    operation: &'static str,
+    target: String,
+    detail: String,
+    retry_after: Option<Duration>,
+    attempts: u32,
+    elapsed: Duration,
+}
+
+impl Fault {
+    /// `operation` (such as `get stream`) on `target` (a key, or a URL without credentials) failed; `detail` is
+    /// what came back.
+    pub fn new(
+        kind: FaultKind,
+        operation: &'static str,
+        target: impl fmt::Display,
+        detail: impl fmt::Display,
+    ) -> Self {
+        Self {
+            kind,
+            operation,
+            target: target.to_string(),
+            detail: detail.to_string(),
+            retry_after: None,
+            attempts: 1,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// See [`FaultKind::Transient`].
+    pub fn transient(operation: &'static str, target: impl fmt::Display, detail: impl fmt::Display) -> Self {
+        Self::new(FaultKind::Transient, operation, target, detail)
+    }
+
+    /// See [`FaultKind::Rejected`].
+    pub fn rejected(operation: &'static str, target: impl fmt::Display, detail: impl fmt::Display) -> Self {
+        Self::new(FaultKind::Rejected, operation, target, detail)
+    }
+
+    /// See [`FaultKind::Corrupt`].
+    pub fn corrupt(operation: &'static str, target: impl fmt::Display, detail: impl fmt::Display) -> Self {
+        Self::new(FaultKind::Corrupt, operation, target, detail)
+    }
+
+    /// See [`FaultKind::Missing`].
+    pub fn missing(operation: &'static str, target: impl fmt::Display, detail: impl fmt::Display) -> Self {
+        Self::new(FaultKind::Missing, operation, target, detail)
+    }
+
+    /// See [`FaultKind::Cancelled`].
+    pub fn cancelled(operation: &'static str, target: impl fmt::Display) -> Self {
+        Self::new(
+            FaultKind::Cancelled,
+            operation,
+            target,
+            "the program is being stopped",
+        )
+    }
+
+    /// What the other side asked to wait (`Retry-After`).
+    #[must_use]
+    pub fn retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    /// How often it was tried, and for how long in all.
+    #[must_use]
+    pub fn tried(mut self, attempts: u32, elapsed: Duration) -> Self {
+        self.attempts = attempts;
+        self.elapsed = elapsed;
+        self
+    }
+
+    /// What to do about it.
+    pub fn kind(&self) -> FaultKind {
+        self.kind
+    }
+
+    /// What was tried.
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// What came back.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// How long the other side asked to wait.
+    pub fn wait(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Whether trying again may help.
+    pub fn is_transient(&self) -> bool {
+        self.kind == FaultKind::Transient
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.operation, self.target, self.detail)?;
+        if self.attempts > 1 {
+            write!(
+                f,
+                " (gave up after {} attempts in {:.1?})",
+                self.attempts, self.elapsed
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,15 @@
+//! What the core needs of the outside, as traits.
+//!
+//! The root package implements them with awc, rusoto, files and sled, `testkit` in memory; one conformance suite
+//! runs over both. An adapter makes **one** attempt per call, with a time-out on the call and on every chunk of a
+//! body; retries are the core's ([`crate::retry`]).
+
+pub mod bucket;
+pub mod dispatcher;
+pub mod journal;
+pub mod state;
+
+pub use bucket::{Bucket, ByteStream, ObjectInfo, PartTag, UploadId};
+pub use dispatcher::{AnswerSink, Dispatcher, Pull, PullAnswer, PullFault};
+pub use journal::{BatchFile, IncomingAnswer, Journal};
+pub use state::{Change, LocalState, StateFault};

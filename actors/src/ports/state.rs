@@ -1,0 +1,332 @@
+//! Local state: the facts that survive a crash, as rows beside the journal's files.
+//!
+//! Every change is one variant of [`Change`], and is durable when [`LocalState::record`] returns. A change that
+//! touches several rows need not be atomic: rows are written in an order in which every prefix is a state that
+//! the next start can finish (the new fact first, what it replaces last).
+
+use std::ops::Range;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::bucket::UploadId;
+use super::journal::BatchFile;
+use crate::avro::BulkVersion;
+use crate::feed::Feed;
+use crate::object_key::BundleKey;
+use crate::stream_id::StreamId;
+use crate::timestamp::Timestamp;
+
+/// "A pull of this feed is outstanding": written before the pull is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullMark {
+    /// Which feed.
+    pub feed: Feed,
+    /// When the pull was about to be sent.
+    pub since: Timestamp,
+}
+
+/// A pull that may have cost events: the dispatcher forgets what it hands out. A reason for an early recheck.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuspectPull {
+    /// Which feed.
+    pub feed: Feed,
+    /// When the pull was about to be sent.
+    pub since: Timestamp,
+    /// When it was known to be suspect.
+    pub until: Timestamp,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// Names a bundle that ends with this event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventName {
+    /// When the event happened.
+    pub timestamp: Timestamp,
+    /// Its Kafka key, as received.
+    pub kafka_key: String,
+}
+
+/// What a received bulk holds, as a walk over it found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchContents {
+    /// The model version that the bulk was read as.
+    pub version: BulkVersion,
+    /// The number of its events; for an unknown version as far as it can be told.
+    pub events: u64,
+    /// How many of them fail the validity rules.
+    pub invalid: u64,
+    /// Where the bulk lies in the journal's file, in bytes.
+    pub bulk: Range<u64>,
+    /// Where the bulk's array blocks lie in the journal's file: after the version, before the closing 0. What
+    /// bundles are joined from. Empty for an unknown version, whose bulk is stored whole.
+    pub blocks: Range<u64>,
+    /// Timestamp and key of the last valid event, or of the last one where none is valid.
+    pub last: EventName,
+}
+
+/// One journaled batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchRow {
+    /// Its file.
+    pub file: BatchFile,
+    /// The length of the file in bytes.
+    pub bytes: u64,
+    /// What it holds.
+    pub contents: BatchContents,
+    /// Whether all streams that it names are rows of their own by now.
+    pub streams_named: bool,
+    /// How many of its events, from the front, are safe in the bucket.
+    pub taken: u64,
+}
+
+impl BatchRow {
+    /// Whether nothing of it is needed any more.
+    pub fn is_done(&self) -> bool {
+        self.streams_named && self.taken >= self.contents.events
+    }
+}
+
+/// A run of events of one batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The batch, by [`BatchFile::seq`].
+    pub seq: u64,
+    /// Which of its events, counted from 0.
+    pub events: Range<u64>,
+}
+
+/// A bundle whose key and bytes are settled, so that a lost acknowledgement or a crash repeats the very same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedBundle {
+    /// Its key.
+    pub key: BundleKey,
+    /// The model version of all its events.
+    pub version: BulkVersion,
+    /// Its events, in order.
+    pub members: Vec<Member>,
+    /// How often the members are repeated in it; 1, unless a bundle of one event found its key taken by other
+    /// bytes (see `event_backup`).
+    pub copies: u32,
+}
+
+/// A stream that was named by an event and is not yet safe in the bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingStream {
+    /// Its place in the queue; lower ones were named earlier.
+    pub ticket: u64,
+    /// Which stream.
+    pub stream: StreamId,
+    /// When it was first named.
+    pub named: Timestamp,
+    /// How often it has failed, in all starts.
+    pub failures: u32,
+    /// In how many starts it has failed.
+    pub failed_starts: u32,
+    /// The start (see [`LocalState::start_number`]) in which it failed last; 0 if it never did.
+    pub last_failed_start: u64,
+    /// What went wrong last.
+    pub last_fault: Option<String>,
+}
+
+/// A stream that the dispatcher did not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingStream {
+    /// Which stream.
+    pub stream: StreamId,
+    /// When it was first found missing.
+    pub since: Timestamp,
+    /// When the dispatcher was asked last.
+    pub asked: Timestamp,
+    /// How often it was asked.
+    pub times: u32,
+}
+
+/// A stream that is not tried again by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedStream {
+    /// Which stream.
+    pub stream: StreamId,
+    /// When it was first named.
+    pub named: Timestamp,
+    /// When it was set aside.
+    pub since: Timestamp,
+    /// How often it was tried.
+    pub failures: u32,
+    /// What went wrong last.
+    pub fault: String,
+}
+
+/// A multipart upload that has begun: what a crash leaves open is aborted at the next start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenUpload {
+    /// The key of the object, as text, and whether it is a bundle.
+    pub key: String,
+    /// Whether it lies in the bucket of events.
+    pub bundle: bool,
+    /// What the bucket called the upload.
+    pub upload: String,
+}
+
+impl OpenUpload {
+    /// The upload `id` of the object `key`.
+    pub fn new(key: &crate::object_key::ObjectKey, id: &UploadId) -> Self {
+        let bundle = matches!(key, crate::object_key::ObjectKey::Bundle(_));
+        Self {
+            key: key.to_string(),
+            bundle,
+            upload: id.0.clone(),
+        }
+    }
+}
+
+/// One change of the facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A pull is about to be sent.
+    PullMarked(PullMark),
+    /// A pull ended without a batch to journal; `Some` if it may have cost events.
+    PullEnded(Feed, Option<SuspectPull>),
+    /// A batch is in its file; the mark of its feed goes with it.
+    BatchJournaled(BatchRow),
+    /// Something may have been lost, whatever became of the pull.
+    PullSuspected(SuspectPull),
+    /// All streams that a batch names are pending by now.
+    StreamsNamed(Feed, u64),
+    /// A bundle's key and members are settled; replaces an earlier seal of the same feed.
+    BundleSealed(SealedBundle),
+    /// The sealed bundle of this feed is in the bucket: its members count as taken, the seal goes.
+    BundleWritten(BundleKey),
+    /// The file of a batch has been unlinked.
+    BatchRemoved(Feed, u64),
+    /// A stream is safe in the bucket: whatever was remembered of it goes.
+    StreamStored(StreamId),
+    /// The dispatcher does not have the stream.
+    StreamMissing(StreamId, Timestamp),
+    /// A stream failed, at this start, for this reason; it stays pending under its ticket.
+    StreamFailed(StreamId, String),
+    /// A pending stream is moved to the failed ones.
+    StreamSetAside(StreamId, Timestamp),
+    /// A multipart upload has begun.
+    UploadBegun(OpenUpload),
+    /// It is complete, or aborted.
+    UploadEnded(OpenUpload),
+}
+
+/// What became of streams that were named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NamedStreams {
+    /// How many are pending since this call.
+    pub added: u32,
+    /// How many were pending already, are set aside as failed, or were found missing less than
+    /// [`MISSING_REST`] ago.
+    pub dropped: u32,
+    /// The highest ticket among those pending; `None` if none is.
+    pub last_ticket: Option<u64>,
+}
+
+/// How long a stream that was missing is not asked for again when another event names it.
+pub const MISSING_REST: Duration = Duration::from_secs(3600);
+
+/// How many rows there are of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateCounts {
+    /// Streams not yet safe in the bucket.
+    pub pending: u64,
+    /// Streams that the dispatcher did not have.
+    pub missing: u64,
+    /// Streams set aside.
+    pub failed: u64,
+    /// Pulls that may have cost events.
+    pub suspect_pulls: u64,
+}
+
+/// Local state failed; what was asked for may not be durable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateFault {
+    /// There is no room on the disk: goes on by itself when there is.
+    #[error("local state: no room on the disk: {0}")]
+    Full(String),
+    /// Anything else: the program has to end.
+    #[error("local state: {0}")]
+    Broken(String),
+}
+
+/// Rows that survive a crash. Reads see every change whose [`LocalState::record`] has returned.
+#[async_trait(?Send)]
+pub trait LocalState {
+    /// Makes a change durable, and only then returns. Changes of one caller take effect in their order.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    async fn record(&self, change: Change) -> Result<(), StateFault>;
+
+    /// Makes streams pending that are not yet; each gets the next ticket. Durable on return.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    async fn name_streams(&self, streams: Vec<StreamId>, now: Timestamp) -> Result<NamedStreams, StateFault>;
+
+    /// Puts streams that were found missing before `asked_before`, and only once, back among the pending ones;
+    /// returns how many.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    async fn revive_missing(&self, asked_before: Timestamp, now: Timestamp) -> Result<u64, StateFault>;
+
+    /// Which start of the program this is, counted from 1 over the life of the state.
+    fn start_number(&self) -> u64;
+
+    /// Pulls that were outstanding.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn marks(&self) -> Result<Vec<PullMark>, StateFault>;
+
+    /// Journaled batches, by feed and in the order of receipt.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn batches(&self) -> Result<Vec<BatchRow>, StateFault>;
+
+    /// Sealed bundles that are not known to be in the bucket; at most one per feed.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn sealed(&self) -> Result<Vec<SealedBundle>, StateFault>;
+
+    /// Pending streams with a ticket of at least `from`, in their order.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn pending_from(&self, from: u64, limit: usize) -> Result<Vec<PendingStream>, StateFault>;
+
+    /// Streams set aside.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn failed(&self) -> Result<Vec<FailedStream>, StateFault>;
+
+    /// Streams that the dispatcher did not have.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn missing(&self) -> Result<Vec<MissingStream>, StateFault>;
+
+    /// Pulls that may have cost events, oldest first.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn suspect_pulls(&self) -> Result<Vec<SuspectPull>, StateFault>;
+
+    /// Multipart uploads that an earlier start left open.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn open_uploads(&self) -> Result<Vec<OpenUpload>, StateFault>;
+
+    /// How many rows there are of each kind; cheap enough for every minute.
+    fn counts(&self) -> StateCounts;
+}

@@ -1,0 +1,160 @@
+//! Repeats what failed for a reason that may pass: exponential backoff with jitter, cut short by a stop.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::Instant;
+
+use crate::fault::{Fault, FaultKind};
+use crate::stop::StopFlag;
+
+/// The longest wait between two attempts, whatever the server asks for.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// How often one request is tried, and how long is waited in between.
+#[derive(Clone, Debug)]
+pub struct RetryPolicy {
+    /// Attempts of one request in all; at least 1.
+    pub attempts: u32,
+    /// The middle of the first delay; the following ones double.
+    pub average_delay: Duration,
+}
+
+impl RetryPolicy {
+    /// Calls `attempt` until it succeeds, fails for good, or has been tried often enough. The error tells how
+    /// often, and for how long.
+    ///
+    /// # Errors
+    /// The last fault; [`FaultKind::Cancelled`] if `stop` was raised while waiting.
+    pub async fn run<T, F>(
+        &self,
+        operation: &'static str,
+        target: &impl fmt::Display,
+        stop: &StopFlag,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, Fault>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let begun = Instant::now();
+        let mut delays = self.delays();
+        for tried in 1.. {
+            let fault = match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(fault) => fault,
+            };
+            let delay = if fault.is_transient() { delays.next() } else { None };
+            let Some(delay) = delay else {
+                return Err(fault.tried(tried, begun.elapsed()));
+            };
+            let wait = fault
+                .wait()
+                .map_or(delay, |asked| asked.max(delay))
+                .min(LONGEST_WAIT);
+            log::debug!("{fault}; attempt {} in {wait:.1?}", tried + 1);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stop.raised() => {
+                    // The count and the reason stay visible: a stop during backoff must still report this try.
+                    return Err(Fault::new(FaultKind::Cancelled, operation, target, fault.detail())
+                        .tried(tried, begun.elapsed()));
+                }
+            }
+        }
+        unreachable!("the loop above ends by returning")
+    }
+
+    /// The waits between attempts: one fewer than attempts.
+    fn delays(&self) -> impl Iterator<Item = Duration> + use<> {
+        // backon adds up to one minimum delay of jitter, so the middle of the first wait is 1.5 minimum delays.
+        let least = self.average_delay.mul_f64(2.0 / 3.0);
+        ExponentialBuilder::default()
+            .with_min_delay(least)
+            .with_max_delay(LONGEST_WAIT)
+            .with_max_times(self.attempts.saturating_sub(1) as usize)
+            .with_jitter()
+            .build()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn policy(attempts: u32) -> RetryPolicy {
+        RetryPolicy {
+            attempts,
+            average_delay: Duration::from_millis(500),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn transient_faults_are_tried_as_often_as_set_and_told() {
+        let calls = Cell::new(0);
+        let outcome: Result<(), _> = policy(5)
+            .run("put", &"key", &StopFlag::default(), || {
+                calls.set(calls.get() + 1);
+                async { Err(Fault::transient("put", "key", "503")) }
+            })
+            .await;
+        assert_eq!(calls.get(), 5);
+        let text = outcome.unwrap_err().to_string();
+        assert!(
+            text.starts_with("put key: 503 (gave up after 5 attempts in "),
+            "{text}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_succeed_is_tried_once() {
+        for fault in [
+            Fault::rejected("put", "key", "400"),
+            Fault::missing("get", "key", "404"),
+        ] {
+            let calls = Cell::new(0);
+            let outcome: Result<(), _> = policy(5)
+                .run("put", &"key", &StopFlag::default(), || {
+                    calls.set(calls.get() + 1);
+                    let fault = fault.clone();
+                    async { Err(fault) }
+                })
+                .await;
+            assert_eq!((calls.get(), outcome.unwrap_err().kind()), (1, fault.kind()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn delays_double_around_the_average_and_obey_retry_after() {
+        for _ in 0..100 {
+            let delays: Vec<_> = policy(4).delays().collect();
+            for (delay, middle) in delays.iter().zip([500, 830, 1500]) {
+                let middle = Duration::from_millis(middle);
+                assert!(*delay >= middle / 2 && *delay <= middle * 2, "{delays:?}");
+            }
+            assert_eq!(delays.len(), 3);
+        }
+        let begun = Instant::now();
+        let _: Result<(), _> = policy(2)
+            .run("put", &"key", &StopFlag::default(), || async {
+                Err(Fault::transient("put", "key", "503").retry_after(Some(Duration::from_secs(7))))
+            })
+            .await;
+        assert_eq!(begun.elapsed().as_secs(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_ends_the_wait() {
+        let stop = StopFlag::default();
+        stop.raise();
+        let outcome: Result<(), _> = policy(5)
+            .run("put", &"key", &stop, || async {
+                Err(Fault::transient("put", "key", "503"))
+            })
+            .await;
+        assert_eq!(outcome.unwrap_err().kind(), FaultKind::Cancelled);
+    }
+}
