@@ -269,8 +269,8 @@ pub trait LocalState {
     /// See [`StateFault`].
     async fn name_streams(&self, streams: Vec<StreamId>, now: Timestamp) -> Result<NamedStreams, StateFault>;
 
-    /// Puts streams that were found missing before `asked_before`, and only once, back among the pending ones;
-    /// returns how many.
+    /// Puts streams that were found missing before `asked_before`, and only once, back among the pending ones, each
+    /// with the next ticket; returns how many.
     ///
     /// # Errors
     /// See [`StateFault`].
@@ -302,6 +302,12 @@ pub trait LocalState {
     /// # Errors
     /// See [`StateFault`].
     fn pending_from(&self, from: u64, limit: usize) -> Result<Vec<PendingStream>, StateFault>;
+
+    /// The highest ticket among the pending streams; `None` if none is pending.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn highest_ticket(&self) -> Result<Option<u64>, StateFault>;
 
     /// Streams set aside.
     ///
