@@ -43,6 +43,8 @@
 pub mod avro;
 pub mod fault;
 pub mod feed;
+pub mod gzip;
+pub mod memory_budget;
 pub mod object_key;
 pub mod ports;
 pub mod retry;
