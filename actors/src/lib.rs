@@ -47,6 +47,7 @@ pub mod gzip;
 pub mod memory_budget;
 pub mod object_key;
 pub mod ports;
+pub mod pull_answer;
 pub mod retry;
 pub mod stop;
 pub mod stream_id;

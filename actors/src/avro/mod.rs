@@ -1,6 +1,28 @@
 //! Azul's events in Avro: bulks are joined and split, and events read, without decoding them.
+//!
+//! | question | place |
+//! | --- | --- |
+//! | How is one event read? | [`walk`]: over the schema, skipping what nobody asks for |
+//! | Is it valid, which binaries does it ask for? | [`validity`] |
+//! | What does a received bulk hold? | [`bulk`], with an own answer for versions that are too new: [`newer`] |
+//! | How does a bundle come into being? | [`join`]: from the blocks of the bulks, byte for byte |
+//!
+//! The walk and the schemas are written independently of each other and held against each other by tests.
 
 use serde::{Deserialize, Serialize};
+
+pub mod bulk;
+mod cursor;
+pub mod join;
+pub mod newer;
+pub mod validity;
+pub mod walk;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use cursor::WalkError;
 
 /// The model version of a bulk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -22,4 +44,33 @@ pub enum ModelVersion {
     V5,
     /// The present one.
     V6,
+}
+
+impl ModelVersion {
+    /// All of them, oldest first.
+    pub const ALL: [Self; 3] = [Self::V4, Self::V5, Self::V6];
+
+    /// The number on the wire.
+    pub const fn number(self) -> i64 {
+        match self {
+            Self::V4 => 4,
+            Self::V5 => 5,
+            Self::V6 => 6,
+        }
+    }
+
+    /// Whether a bulk of this version begins with its version.
+    pub const fn is_written_in_bulks(self) -> bool {
+        !matches!(self, Self::V4)
+    }
+
+    /// Whether `file_format_legacy` stands before every `file_format`.
+    pub(crate) const fn has_legacy_format(self) -> bool {
+        matches!(self, Self::V4 | Self::V5)
+    }
+
+    /// Whether a source has `settings`.
+    pub(crate) const fn has_settings(self) -> bool {
+        !matches!(self, Self::V4)
+    }
 }

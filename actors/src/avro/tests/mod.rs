@@ -1,0 +1,3 @@
+//! The walk, the bulks and the bundles, held against recorded samples and against apache-avro.
+
+mod samples;
