@@ -1,1 +1,118 @@
+//! azul-backup: the shell around the core in `azul-backup-actors`. Settings, command line, logging, the
+//! adapters of the ports, and the wiring.
+//!
+//! | question | place |
+//! | --- | --- |
+//! | What does this setting do? | [`settings::catalogue`] |
+//! | What does the command line accept? | [`cli`] |
+//! | What do exit codes mean? | [`exit`] |
+//! | How is everything put together? | [`backup`] |
 
+pub mod backup;
+pub mod cli;
+pub mod commands;
+pub mod exit;
+pub mod logging;
+pub mod settings;
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use cli::{CommandLine, Task};
+use exit::Exit;
+use settings::logging::LogSettings;
+use settings::{Environment, Layers, Mode, SampleSettings, SettingFaults, Settings};
+
+/// The whole program: settings, logging, build, run, exit code. `arguments` begin with the program's name.
+pub fn main_with_args(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let line = match CommandLine::parse_from(arguments) {
+        Ok(line) => line,
+        Err(instead) => return print(&instead),
+    };
+    let environment = Environment::of_process();
+    let layers = Layers::read(&environment, line.config.as_deref());
+    let (log_settings, log_faults) = LogSettings::read(&layers);
+    logging::start(&log_settings, environment.get("RUST_LOG"));
+
+    let exit = match read(line.task(), &layers, log_faults) {
+        Ok(Work::Backup(settings)) => {
+            settings.effective.log(log_settings.pretty);
+            backup::run(*settings)
+        }
+        Ok(Work::GetSamples(settings, wanted)) => {
+            settings.effective.log_odd();
+            commands::get_samples::run(&settings, &wanted)
+        }
+        Err(faults) => {
+            report(&faults);
+            Exit::BadSettings
+        }
+    };
+    exit.into()
+}
+
+/// What is to be done, with all that it needs.
+enum Work {
+    Backup(Box<Settings>),
+    GetSamples(Box<SampleSettings>, cli::GetSamples),
+}
+
+/// Settles what is to be done; the faults of logging count with the others.
+fn read(task: Task, layers: &Layers, log_faults: Option<SettingFaults>) -> Result<Work, SettingFaults> {
+    let work = match task {
+        Task::GetSamples(wanted) => {
+            SampleSettings::for_samples(layers).map(|settings| Work::GetSamples(Box::new(settings), wanted))
+        }
+        Task::Mode(mode) => in_mode(mode, layers),
+        Task::AsSet => match settings::mode(layers) {
+            Ok(mode) => in_mode(mode, layers),
+            // The other faults are told at once all the same.
+            Err(faults) => SettingFaults::with(Some(faults), in_mode(Mode::Backup, layers)),
+        },
+    };
+    SettingFaults::with(log_faults, work)
+}
+
+fn in_mode(mode: Mode, layers: &Layers) -> Result<Work, SettingFaults> {
+    match mode {
+        Mode::Backup => Settings::for_backup(layers).map(|settings| Work::Backup(Box::new(settings))),
+        Mode::Restore => Err(SettingFaults::one(
+            "restore is not supported yet: it comes with a later version; until then only backup runs",
+        )),
+    }
+}
+
+/// Every fault on a line of its own, whatever the filters of logging let through.
+fn report(faults: &SettingFaults) {
+    for fault in &faults.0 {
+        tell(fault);
+    }
+    let count = faults.0.len();
+    let faults = if count == 1 {
+        "one fault".to_owned()
+    } else {
+        format!("{count} faults")
+    };
+    tell(format_args!(
+        "{faults} in the settings: nothing was started (see --help)"
+    ));
+}
+
+fn tell(line: impl Display) {
+    if log::log_enabled!(log::Level::Error) {
+        log::error!("{line}");
+    } else {
+        eprintln!("{line}");
+    }
+}
+
+/// Help, version, or what is wrong with the command line.
+fn print(instead: &clap::Error) -> ExitCode {
+    // A closed pipe (`| head`) is nothing to complain about.
+    let _ = instead.print();
+    match instead.use_stderr() {
+        true => Exit::BadSettings.into(),
+        false => Exit::Done.into(),
+    }
+}

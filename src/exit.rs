@@ -1,0 +1,31 @@
+//! Why the program ends, as the number that Kubernetes and scripts see.
+
+use std::process::ExitCode;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: everything that was asked for was done; for a backup: it ended in good order after a signal.
+    Done,
+    /// 1: something failed; local state holds what is still to be done.
+    Failed,
+    /// 2: the settings, or the command line, are of no use; nothing was started.
+    BadSettings,
+}
+
+impl Exit {
+    /// The number.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::BadSettings => 2,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

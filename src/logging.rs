@@ -1,0 +1,168 @@
+//! Logging, to standard error: text for people by default, or one JSON object a line for machines.
+//!
+//! `BED__LOG_LEVEL` sets the level of this program; libraries stay one or two levels quieter. `RUST_LOG`, with
+//! env_logger's filters, overrides both. Each JSON object has `time`, `level`, `target` and `message`, and the
+//! key-values of the record beside them.
+
+use std::io::{self, Write};
+
+use env_logger::Builder;
+use env_logger::fmt::Formatter;
+use log::kv::{self, Key, Value, VisitSource};
+use log::{LevelFilter, Record};
+
+use crate::settings::logging::LogSettings;
+
+/// Libraries that say more at INFO than an operator wants to know.
+const LIBRARIES: [&str; 10] = [
+    "sled",
+    "hyper",
+    "rusoto_core",
+    "rusoto_credential",
+    "rustls",
+    "awc",
+    "actix",
+    "actix_http",
+    "mio",
+    "h2",
+];
+
+/// Starts logging. In a process that logs already nothing changes.
+pub fn start(settings: &LogSettings, rust_log: Option<&str>) {
+    let mut builder = Builder::new();
+    match rust_log {
+        Some(filters) => {
+            builder.parse_filters(filters);
+        }
+        None => {
+            builder.filter_level(settings.level);
+            for library in LIBRARIES {
+                builder.filter_module(library, quieter(settings.level));
+            }
+        }
+    }
+    if settings.pretty {
+        builder.format(write_text);
+    } else {
+        builder.format(|buffer, record| write_json(buffer, record, &now()));
+    }
+    // Err: somebody has started logging before, and has the say.
+    let _ = builder.try_init();
+}
+
+fn quieter(level: LevelFilter) -> LevelFilter {
+    match level {
+        LevelFilter::Trace => LevelFilter::Debug,
+        LevelFilter::Debug => LevelFilter::Info,
+        other => other.min(LevelFilter::Warn),
+    }
+}
+
+fn now() -> String {
+    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+fn write_text(buffer: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let style = buffer.default_level_style(record.level());
+    let (time, level) = (now(), record.level());
+    write!(buffer, "{time} {style}{level:5}{style:#} {}", record.args())?;
+    struct Pairs<'a>(&'a mut Formatter);
+    impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
+        fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+            write!(self.0, " {key}={value}").map_err(kv::Error::from)
+        }
+    }
+    record
+        .key_values()
+        .visit(&mut Pairs(buffer))
+        .map_err(io::Error::other)?;
+    if record.level() <= log::Level::Warn || record.level() >= log::Level::Debug {
+        write!(buffer, " [{}]", record.target())?;
+    }
+    writeln!(buffer)
+}
+
+/// One JSON object on one line.
+fn write_json(buffer: &mut impl Write, record: &Record<'_>, time: &str) -> io::Result<()> {
+    let mut object = Object(serde_json::Map::new());
+    // Key-values first: what a record says about itself is not overwritten by what it says about the world.
+    record.key_values().visit(&mut object).map_err(io::Error::other)?;
+    let Object(mut object) = object;
+    for (key, value) in [
+        ("time", time.to_owned()),
+        ("level", record.level().to_string()),
+        ("target", record.target().to_owned()),
+        ("message", record.args().to_string()),
+    ] {
+        object.insert(key.to_owned(), value.into());
+    }
+    serde_json::to_writer(&mut *buffer, &object)?;
+    writeln!(buffer)
+}
+
+struct Object(serde_json::Map<String, serde_json::Value>);
+
+impl<'kvs> VisitSource<'kvs> for Object {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        let number = value
+            .to_u64()
+            .map(serde_json::Value::from)
+            .or_else(|| value.to_i64().map(serde_json::Value::from))
+            .or_else(|| value.to_bool().map(serde_json::Value::from))
+            .or_else(|| value.to_f64().map(serde_json::Value::from));
+        let value = number.unwrap_or_else(|| value.to_string().into());
+        self.0.insert(key.as_str().to_owned(), value);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(record: &Record<'_>) -> serde_json::Value {
+        let mut line = Vec::new();
+        write_json(&mut line, record, "2026-11-23T09:48:00.123Z").unwrap();
+        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+        serde_json::from_slice(&line).unwrap()
+    }
+
+    #[test]
+    fn a_json_line_holds_the_message_and_its_key_values() {
+        let pairs = [
+            ("feed", Value::from("samples/binary/sourced")),
+            ("events", Value::from(20)),
+        ];
+        let pairs = pairs.as_slice();
+        let record = Record::builder()
+            .level(log::Level::Warn)
+            .target("azul_backup")
+            .args(format_args!("two\nlines"))
+            .key_values(&pairs)
+            .build();
+        assert_eq!(
+            json(&record),
+            serde_json::json!({
+                "time": "2026-11-23T09:48:00.123Z", "level": "WARN", "target": "azul_backup",
+                "message": "two\nlines", "feed": "samples/binary/sourced", "events": 20,
+            })
+        );
+    }
+
+    #[test]
+    fn a_key_value_does_not_hide_the_message() {
+        let pairs = [("message", "other")].as_slice();
+        let record = Record::builder()
+            .args(format_args!("said"))
+            .key_values(&pairs)
+            .build();
+        assert_eq!(json(&record)["message"], "said");
+    }
+
+    #[test]
+    fn libraries_are_quieter_than_the_program() {
+        assert_eq!(quieter(LevelFilter::Info), LevelFilter::Warn);
+        assert_eq!(quieter(LevelFilter::Error), LevelFilter::Error);
+        assert_eq!(quieter(LevelFilter::Debug), LevelFilter::Info);
+    }
+}

@@ -1,0 +1,111 @@
+//! The command line, through the real program: what it prints, and how it ends.
+
+use std::process::{Command, Output};
+
+/// Runs the program with these arguments, and with these variables only.
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_azul-backup"))
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .env_clear()
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// Standard error without the time of each line.
+fn told(output: &Output) -> String {
+    let lines = text(&output.stderr);
+    let lines: Vec<_> = lines
+        .lines()
+        .map(|line| line.split_once("Z ").map_or(line, |(_, rest)| rest))
+        .collect();
+    lines.join("\n")
+}
+
+#[test]
+fn help_tells_modes_settings_exit_codes_and_examples() {
+    let output = run(&["--help"], &[]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(text(&output.stdout));
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn short_help_fits_on_a_screen() {
+    let output = run(&["-h"], &[]);
+    let help = text(&output.stdout);
+    assert!(help.lines().count() < 25, "{help}");
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    let output = run(&["--version"], &[]);
+    assert_eq!(
+        (text(&output.stdout), output.status.code()),
+        (format!("azul-backup {}\n", env!("CARGO_PKG_VERSION")), Some(0))
+    );
+}
+
+#[test]
+fn nothing_at_all_tells_what_is_needed_and_ends_with_2() {
+    let output = run(&[], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    insta::assert_snapshot!(told(&output));
+}
+
+#[test]
+fn subcommand_option_and_variable_ask_for_the_same() {
+    let told_by = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let output = run(arguments, variables);
+        assert_eq!(output.status.code(), Some(2));
+        told(&output)
+    };
+    let backup = told_by(&["backup"], &[]);
+    assert!(!backup.contains("BK__MODE"), "{backup}");
+    assert_eq!(backup, told_by(&["--mode", "backup"], &[]));
+    assert_eq!(backup, told_by(&[], &[("BK__MODE", "backup")]));
+    assert_eq!(backup, told_by(&[], &[("BK.MODE", "backup")]));
+    assert_eq!(backup, told_by(&["backup"], &[("BK__MODE", "restore")]));
+    assert_eq!(
+        backup,
+        told_by(&["--mode", "backup"], &[("BK__MODE", "nonsense")])
+    );
+}
+
+#[test]
+fn restore_is_refused_however_it_is_asked_for() {
+    for (arguments, variables) in [
+        (&["restore"][..], &[][..]),
+        (&["--mode", "restore"], &[("BK__MODE", "backup")]),
+        (&[], &[("BK__MODE", "restore")]),
+    ] {
+        let output = run(arguments, variables);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(
+            told(&output).contains("restore is not supported yet"),
+            "{}",
+            told(&output)
+        );
+    }
+}
+
+#[test]
+fn a_command_line_of_no_use_ends_with_2() {
+    for arguments in [
+        &["--mode", "sleep"][..],
+        &["get-samples"],
+        &["get-samples", "--out", "x", "--count", "0"],
+        &["--mode", "backup", "restore"],
+        &["--mode", "backup", "get-samples", "--out", "x"],
+        &["upload"],
+    ] {
+        let output = run(arguments, &[]);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains("error: "), "{arguments:?}");
+    }
+}
