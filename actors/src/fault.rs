@@ -14,6 +14,8 @@ pub enum FaultKind {
     Rejected,
     /// What came is not what it should be (wrong hash, broken encoding).
     Corrupt,
+    /// The local disk has no room: goes on by itself when there is.
+    NoRoom,
     /// The program is being stopped.
     Cancelled,
 }

@@ -51,4 +51,6 @@ pub mod pull_answer;
 pub mod retry;
 pub mod stop;
 pub mod stream_id;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 pub mod timestamp;

@@ -1,0 +1,5 @@
+//! What every implementation of a port promises. Each suite runs over the fake and over the adapter, and panics
+//! where a promise is broken.
+
+pub mod journal;
+pub mod state;

@@ -1,0 +1,221 @@
+//! Marks, batches, seals and uploads.
+
+use super::{Reopen, at, everything, record};
+use crate::avro::{BulkVersion, ModelVersion};
+use crate::feed::Feed;
+use crate::object_key::BundleKey;
+use crate::ports::journal::BatchFile;
+use crate::ports::state::{
+    BatchContents, BatchRow, Change, EventName, LocalState, Member, OpenUpload, PullMark, SealedBundle,
+    SuspectPull,
+};
+
+pub(super) fn feed(action: &str) -> Feed {
+    format!("samples/binary/{action}").parse().expect("a feed")
+}
+
+fn mark(feed: &Feed, since: i64) -> PullMark {
+    PullMark {
+        feed: feed.clone(),
+        since: at(since),
+    }
+}
+
+fn suspect(feed: &Feed, since: i64, reason: &str) -> SuspectPull {
+    SuspectPull {
+        feed: feed.clone(),
+        since: at(since),
+        until: at(since + 5),
+        reason: reason.to_owned(),
+    }
+}
+
+fn batch(feed: &Feed, seq: u64, events: u64) -> BatchRow {
+    let name = EventName {
+        timestamp: at(9),
+        kafka_key: "a/b \u{1F600}".to_owned(),
+    };
+    BatchRow {
+        file: BatchFile {
+            feed: feed.clone(),
+            seq,
+            received: at(3),
+        },
+        bytes: 1000,
+        contents: BatchContents {
+            version: BulkVersion::Known(ModelVersion::V6),
+            events,
+            invalid: 1,
+            bulk: 100..900,
+            blocks: 101..899,
+            last: name,
+        },
+        streams_named: false,
+        taken: 0,
+    }
+}
+
+pub(super) fn bundle(feed: &Feed, count: u64, members: &[(u64, std::ops::Range<u64>)]) -> SealedBundle {
+    let members = members.iter().cloned();
+    SealedBundle {
+        key: BundleKey::new(feed.clone(), at(9), count, "key"),
+        version: BulkVersion::Unknown(7),
+        members: members.map(|(seq, events)| Member { seq, events }).collect(),
+        copies: 1,
+    }
+}
+
+pub(super) fn upload(id: &str) -> OpenUpload {
+    OpenUpload {
+        key: "samples/content/abc".to_owned(),
+        bundle: false,
+        upload: id.to_owned(),
+    }
+}
+
+/// At least one row of every kind that this file is about.
+pub(super) async fn fill(state: &impl LocalState) {
+    let (mapped, sourced) = (feed("mapped"), feed("sourced"));
+    record(
+        state,
+        [
+            Change::PullMarked(mark(&mapped, 1)),
+            Change::PullSuspected(suspect(&mapped, 1, "ready:false")),
+            Change::BatchJournaled(batch(&sourced, 1, 10)),
+            Change::BatchJournaled(batch(&sourced, 2, 10)),
+            Change::StreamsNamed(sourced.clone(), 1),
+            Change::BundleSealed(bundle(&sourced, 15, &[(1, 0..10), (2, 0..5)])),
+            Change::UploadBegun(upload("a")),
+        ],
+    )
+    .await;
+}
+
+pub(super) async fn a_mark_goes_with_its_batch_or_its_end(under_test: impl Reopen) {
+    let state = under_test.state();
+    let (mapped, sourced, augmented) = (feed("mapped"), feed("sourced"), feed("augmented"));
+    record(
+        state,
+        [
+            Change::PullMarked(mark(&mapped, 1)),
+            Change::PullMarked(mark(&mapped, 2)),
+            Change::PullMarked(mark(&sourced, 3)),
+            Change::PullMarked(mark(&augmented, 4)),
+        ],
+    )
+    .await;
+    assert_eq!(everything(state).marks.len(), 3);
+    record(
+        state,
+        [
+            Change::BatchJournaled(batch(&sourced, 1, 10)),
+            Change::PullEnded(augmented.clone(), Some(suspect(&augmented, 4, "500"))),
+        ],
+    )
+    .await;
+    let seen = everything(state);
+    assert_eq!(seen.marks, [mark(&mapped, 2)]);
+    assert_eq!(seen.batches, [batch(&sourced, 1, 10)]);
+    assert_eq!(seen.suspects, [suspect(&augmented, 4, "500")]);
+    record(state, [Change::PullEnded(mapped, None)]).await;
+    assert_eq!(everything(state).marks, []);
+}
+
+pub(super) async fn a_suspect_pull_is_one_row_however_often_it_is_recorded(under_test: impl Reopen) {
+    let state = under_test.state();
+    let (mapped, sourced) = (feed("mapped"), feed("sourced"));
+    record(
+        state,
+        [
+            Change::PullSuspected(suspect(&mapped, 2, "502")),
+            Change::PullSuspected(suspect(&sourced, 2, "502")),
+            Change::PullSuspected(suspect(&sourced, -1, "502")),
+            Change::PullEnded(mapped.clone(), Some(suspect(&mapped, 2, "found at a start"))),
+        ],
+    )
+    .await;
+    let suspects = everything(state).suspects;
+    let since: Vec<i64> = suspects.iter().map(|pull| pull.since.as_micros()).collect();
+    assert_eq!(since, [-1, 2, 2]);
+    assert!(suspects.contains(&suspect(&mapped, 2, "found at a start")));
+}
+
+pub(super) async fn a_batch_goes_from_journaled_to_removed(under_test: impl Reopen) {
+    let state = under_test.state();
+    let (mapped, sourced) = (feed("mapped"), feed("sourced"));
+    record(
+        state,
+        [
+            Change::BatchJournaled(batch(&sourced, 300, 1)),
+            Change::BatchJournaled(batch(&mapped, 4, 2)),
+            Change::BatchJournaled(batch(&sourced, 2, 3)),
+            Change::StreamsNamed(sourced.clone(), 300),
+            Change::StreamsNamed(mapped.clone(), 300),
+        ],
+    )
+    .await;
+    let batches = everything(state).batches;
+    let mut sorted = batches.clone();
+    sorted.sort_by_key(|row| (row.file.feed.clone(), row.file.seq));
+    assert_eq!(batches, sorted, "by feed and in the order of receipt");
+    let named = batches.iter().filter(|row| row.streams_named);
+    assert_eq!(named.map(|row| row.file.seq).collect::<Vec<_>>(), [300]);
+    record(
+        state,
+        [
+            Change::BatchRemoved(sourced.clone(), 300),
+            Change::BatchRemoved(sourced, 300),
+        ],
+    )
+    .await;
+    assert_eq!(everything(state).batches.len(), 2);
+}
+
+pub(super) async fn a_seal_is_replaced_written_and_gone(under_test: impl Reopen) {
+    let state = under_test.state();
+    let (mapped, sourced) = (feed("mapped"), feed("sourced"));
+    let other = bundle(&mapped, 1, &[(1, 0..1)]);
+    let first = bundle(&sourced, 15, &[(1, 0..10), (2, 0..5)]);
+    let second = bundle(&sourced, 13, &[(1, 0..10), (2, 0..3), (99, 0..1)]);
+    record(
+        state,
+        [
+            Change::BatchJournaled(batch(&sourced, 1, 10)),
+            Change::BatchJournaled(batch(&sourced, 2, 10)),
+            Change::BundleSealed(other.clone()),
+            Change::BundleSealed(first.clone()),
+            Change::BundleSealed(second.clone()),
+        ],
+    )
+    .await;
+    assert_eq!(everything(state).sealed.len(), 2);
+    record(state, [Change::BundleWritten(first.key)]).await;
+    let seen = everything(state);
+    assert!(seen.sealed.contains(&second), "the key of an earlier seal");
+    assert!(seen.batches.iter().all(|row| row.taken == 0));
+    let written = Change::BundleWritten(second.key);
+    record(state, [written.clone(), written]).await;
+    let seen = everything(state);
+    assert_eq!(seen.sealed, [other]);
+    assert_eq!(
+        seen.batches.iter().map(|row| row.taken).collect::<Vec<_>>(),
+        [10, 3]
+    );
+    let under_test = under_test.reopen();
+    assert_eq!(everything(under_test.state()), seen);
+}
+
+pub(super) async fn uploads_are_open_until_they_end(under_test: impl Reopen) {
+    let state = under_test.state();
+    record(
+        state,
+        [
+            Change::UploadBegun(upload("a")),
+            Change::UploadBegun(upload("b")),
+            Change::UploadBegun(upload("b")),
+            Change::UploadEnded(upload("a")),
+        ],
+    )
+    .await;
+    assert_eq!(everything(state).uploads, [upload("b")]);
+}

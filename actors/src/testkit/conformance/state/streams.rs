@@ -1,0 +1,155 @@
+//! Streams: pending, missing, failed, stored.
+
+use super::{Reopen, at, everything, name, record, stream};
+use crate::ports::state::{Change, LocalState, MISSING_REST};
+use crate::stream_id::StreamId;
+
+const REST: i64 = MISSING_REST.as_micros() as i64;
+
+fn pending(state: &impl LocalState) -> Vec<StreamId> {
+    let rows = everything(state).pending;
+    rows.into_iter().map(|row| row.stream).collect()
+}
+
+fn failed(number: u32, fault: &str) -> Change {
+    Change::StreamFailed(stream(number), fault.to_owned())
+}
+
+pub(super) async fn a_stream_is_pending_once_under_a_rising_ticket(under_test: impl Reopen) {
+    let state = under_test.state();
+    assert_eq!(name(state, &[], 1).await, (0, 0, None));
+    assert_eq!(state.highest_ticket(), Ok(None));
+    let (added, dropped, first) = name(state, &[stream(3), stream(1), stream(3)], 1).await;
+    assert_eq!((added, dropped), (2, 1));
+    let (added, dropped, second) = name(state, &[stream(2), stream(1)], 2).await;
+    assert_eq!((added, dropped), (1, 1));
+    assert!(second > first && first.is_some());
+    // The highest ticket among the named, although it was given earlier.
+    assert_eq!(name(state, &[stream(1), stream(3)], 3).await, (0, 2, first));
+
+    let rows = everything(state).pending;
+    assert_eq!(pending(state), [stream(3), stream(1), stream(2)]);
+    assert!(rows.is_sorted_by(|a, b| a.ticket < b.ticket));
+    assert_eq!(
+        rows.iter().map(|row| row.named).collect::<Vec<_>>(),
+        [at(1), at(1), at(2)]
+    );
+    assert_eq!(rows.last().map(|row| row.ticket), second);
+    assert_eq!(state.highest_ticket(), Ok(second));
+    let from_second = state.pending_from(rows[1].ticket, 1).expect("rows are read");
+    assert_eq!(from_second, rows[1..2]);
+    assert_eq!(state.pending_from(rows[2].ticket + 1, 9), Ok(vec![]));
+}
+
+pub(super) async fn tickets_rise_over_restarts_whatever_was_settled(mut under_test: impl Reopen) {
+    let mut last = None;
+    for number in 1..4 {
+        let (_, _, ticket) = name(under_test.state(), &[stream(number)], 1).await;
+        assert!(ticket > last, "{ticket:?} after {last:?}");
+        last = ticket;
+        record(under_test.state(), [Change::StreamStored(stream(number))]).await;
+        under_test = under_test.reopen();
+    }
+}
+
+pub(super) async fn a_failed_stream_keeps_its_place_and_counts_its_starts(under_test: impl Reopen) {
+    let state = under_test.state();
+    name(state, &[stream(1), stream(2)], 1).await;
+    record(state, [failed(1, "time-out"), failed(1, "wrong hash")]).await;
+    let under_test = under_test.reopen();
+    let state = under_test.state();
+    record(state, [failed(1, "503")]).await;
+    assert_eq!(pending(state), [stream(1), stream(2)]);
+    let rows = everything(state).pending;
+    assert_eq!(
+        (rows[0].failures, rows[0].failed_starts, rows[0].last_failed_start),
+        (3, 2, 2)
+    );
+    assert_eq!(rows[0].last_fault.as_deref(), Some("503"));
+    assert_eq!(
+        (rows[1].failures, rows[1].failed_starts, rows[1].last_failed_start),
+        (0, 0, 0)
+    );
+}
+
+pub(super) async fn a_stream_set_aside_is_not_named_again(under_test: impl Reopen) {
+    let state = under_test.state();
+    name(state, &[stream(1)], 5).await;
+    record(
+        state,
+        [failed(1, "wrong hash"), Change::StreamSetAside(stream(1), at(9))],
+    )
+    .await;
+    assert_eq!(pending(state), []);
+    let rows = everything(state).failed;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(
+        (rows[0].named, rows[0].since, rows[0].failures),
+        (at(5), at(9), 1)
+    );
+    assert_eq!(
+        (&rows[0].stream, rows[0].fault.as_str()),
+        (&stream(1), "wrong hash")
+    );
+    assert_eq!(name(state, &[stream(1)], REST * 2).await, (0, 1, None));
+    // Once moved, there is nothing left to move.
+    record(state, [Change::StreamSetAside(stream(1), at(99))]).await;
+    assert_eq!(everything(state).failed, rows);
+}
+
+pub(super) async fn a_missing_stream_rests_and_is_revived_once(under_test: impl Reopen) {
+    let state = under_test.state();
+    name(state, &[stream(1), stream(2)], 1).await;
+    let missing = |now| Change::StreamMissing(stream(1), at(now));
+    record(state, [missing(10), Change::StreamMissing(stream(2), at(50))]).await;
+    assert_eq!(pending(state), []);
+    assert_eq!(name(state, &[stream(1)], 10 + REST - 1).await, (0, 1, None));
+    assert_eq!(state.revive_missing(at(10), at(60)).await, Ok(0));
+    assert_eq!(state.revive_missing(at(11), at(60)).await, Ok(1));
+    assert_eq!(pending(state), [stream(1)]);
+    assert_eq!(
+        state.revive_missing(at(11), at(61)).await,
+        Ok(0),
+        "it is pending already"
+    );
+    record(state, [missing(70)]).await;
+    let row = everything(state)
+        .missing
+        .into_iter()
+        .find(|row| row.stream == stream(1));
+    let row = row.expect("it is remembered");
+    assert_eq!((row.since, row.asked, row.times), (at(10), at(70), 2));
+    assert_eq!(
+        state.revive_missing(at(100), at(100)).await,
+        Ok(1),
+        "only the one asked for once"
+    );
+    assert_eq!(pending(state), [stream(2)]);
+    let (added, dropped, _) = name(state, &[stream(1)], 70 + REST).await;
+    assert_eq!((added, dropped), (1, 0), "another event names it after its rest");
+}
+
+pub(super) async fn a_stored_stream_leaves_nothing_behind(under_test: impl Reopen) {
+    let state = under_test.state();
+    name(state, &[stream(1), stream(2), stream(3)], 1).await;
+    record(
+        state,
+        [
+            Change::StreamMissing(stream(2), at(2)),
+            failed(3, "wrong hash"),
+            Change::StreamSetAside(stream(3), at(3)),
+        ],
+    )
+    .await;
+    name(state, &[stream(2)], 2 + REST).await;
+    let stored = [1, 2, 3].map(|number| Change::StreamStored(stream(number)));
+    record(state, stored).await;
+    let seen = everything(state);
+    assert_eq!(
+        (seen.pending, seen.missing, seen.failed),
+        (vec![], vec![], vec![])
+    );
+    let under_test = under_test.reopen();
+    let (added, dropped, _) = name(under_test.state(), &[stream(1), stream(2), stream(3)], 4).await;
+    assert_eq!((added, dropped), (3, 0));
+}

@@ -1,0 +1,216 @@
+//! What each change means, on plain maps: the yardstick for every implementation of the port.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::feed::Feed;
+use crate::object_key::BundleKey;
+use crate::ports::state::{
+    BatchRow, Change, FailedStream, MISSING_REST, MissingStream, NamedStreams, OpenUpload, PendingStream,
+    PullMark, SealedBundle, StateCounts, SuspectPull,
+};
+use crate::stream_id::StreamId;
+use crate::timestamp::Timestamp;
+
+/// All rows of one state.
+#[derive(Clone, Default)]
+pub(super) struct Rows {
+    pub(super) starts: u64,
+    pub(super) marks: BTreeMap<Feed, PullMark>,
+    pub(super) batches: BTreeMap<(Feed, u64), BatchRow>,
+    pub(super) sealed: BTreeMap<Feed, SealedBundle>,
+    pub(super) pending: BTreeMap<u64, PendingStream>,
+    tickets: HashMap<StreamId, u64>,
+    last_ticket: u64,
+    pub(super) missing: BTreeMap<StreamId, MissingStream>,
+    pub(super) failed: BTreeMap<StreamId, FailedStream>,
+    pub(super) suspects: BTreeMap<(Timestamp, Feed), SuspectPull>,
+    pub(super) uploads: BTreeSet<(bool, String, String)>,
+}
+
+impl Rows {
+    pub(super) fn at_start(number: u64) -> Self {
+        Self {
+            starts: number,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn apply(&mut self, change: Change) {
+        match change {
+            Change::PullMarked(mark) => {
+                self.marks.insert(mark.feed.clone(), mark);
+            }
+            Change::PullEnded(feed, suspect) => {
+                suspect.into_iter().for_each(|pull| self.suspect(pull));
+                self.marks.remove(&feed);
+            }
+            Change::PullSuspected(pull) => self.suspect(pull),
+            Change::BatchJournaled(row) => {
+                self.marks.remove(&row.file.feed);
+                self.batches.insert((row.file.feed.clone(), row.file.seq), row);
+            }
+            Change::StreamsNamed(feed, seq) => {
+                if let Some(row) = self.batches.get_mut(&(feed, seq)) {
+                    row.streams_named = true;
+                }
+            }
+            Change::BundleSealed(bundle) => {
+                self.sealed.insert(bundle.key.feed().clone(), bundle);
+            }
+            Change::BundleWritten(key) => self.bundle_written(&key),
+            Change::BatchRemoved(feed, seq) => {
+                self.batches.remove(&(feed, seq));
+            }
+            Change::UploadBegun(upload) => {
+                self.uploads.insert(upload_key(upload));
+            }
+            Change::UploadEnded(upload) => {
+                self.uploads.remove(&upload_key(upload));
+            }
+            Change::StreamStored(_)
+            | Change::StreamMissing(..)
+            | Change::StreamFailed(..)
+            | Change::StreamSetAside(..) => self.apply_to_stream(change),
+        }
+    }
+
+    fn apply_to_stream(&mut self, change: Change) {
+        match change {
+            Change::StreamStored(stream) => {
+                self.take_pending(&stream);
+                self.missing.remove(&stream);
+                self.failed.remove(&stream);
+            }
+            Change::StreamMissing(stream, now) => {
+                self.take_pending(&stream);
+                let row = self.missing.entry(stream.clone()).or_insert(MissingStream {
+                    stream,
+                    since: now,
+                    asked: now,
+                    times: 0,
+                });
+                row.asked = now;
+                row.times += 1;
+            }
+            Change::StreamFailed(stream, fault) => {
+                let start = self.starts;
+                let ticket = self.tickets.get(&stream);
+                if let Some(row) = ticket.and_then(|ticket| self.pending.get_mut(ticket)) {
+                    row.failures += 1;
+                    row.failed_starts += u32::from(row.last_failed_start != start);
+                    row.last_failed_start = start;
+                    row.last_fault = Some(fault);
+                }
+            }
+            Change::StreamSetAside(stream, now) => {
+                if let Some(row) = self.take_pending(&stream) {
+                    let failed = FailedStream {
+                        stream: stream.clone(),
+                        named: row.named,
+                        since: now,
+                        failures: row.failures,
+                        fault: row.last_fault.unwrap_or_default(),
+                    };
+                    self.failed.insert(stream, failed);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn suspect(&mut self, pull: SuspectPull) {
+        self.suspects.insert((pull.since, pull.feed.clone()), pull);
+    }
+
+    fn bundle_written(&mut self, key: &BundleKey) {
+        if self
+            .sealed
+            .get(key.feed())
+            .is_none_or(|bundle| bundle.key != *key)
+        {
+            return;
+        }
+        for member in self
+            .sealed
+            .remove(key.feed())
+            .into_iter()
+            .flat_map(|bundle| bundle.members)
+        {
+            if let Some(row) = self.batches.get_mut(&(key.feed().clone(), member.seq)) {
+                row.taken = row.taken.max(member.events.end);
+            }
+        }
+    }
+
+    fn take_pending(&mut self, stream: &StreamId) -> Option<PendingStream> {
+        let ticket = self.tickets.remove(stream)?;
+        self.pending.remove(&ticket)
+    }
+
+    fn add_pending(&mut self, stream: StreamId, now: Timestamp) -> u64 {
+        self.last_ticket += 1;
+        let row = PendingStream {
+            ticket: self.last_ticket,
+            stream: stream.clone(),
+            named: now,
+            failures: 0,
+            failed_starts: 0,
+            last_failed_start: 0,
+            last_fault: None,
+        };
+        self.pending.insert(self.last_ticket, row);
+        self.tickets.insert(stream, self.last_ticket);
+        self.last_ticket
+    }
+
+    pub(super) fn name_streams(&mut self, streams: Vec<StreamId>, now: Timestamp) -> NamedStreams {
+        let mut named = NamedStreams::default();
+        for stream in streams {
+            let resting = self
+                .missing
+                .get(&stream)
+                .is_some_and(|row| now.since(row.asked) < MISSING_REST);
+            let ticket = match self.tickets.get(&stream) {
+                Some(ticket) => Some(*ticket),
+                None if resting || self.failed.contains_key(&stream) => None,
+                None => {
+                    named.added += 1;
+                    named.last_ticket = named.last_ticket.max(Some(self.add_pending(stream, now)));
+                    continue;
+                }
+            };
+            named.dropped += 1;
+            named.last_ticket = named.last_ticket.max(ticket);
+        }
+        named
+    }
+
+    pub(super) fn revive_missing(&mut self, asked_before: Timestamp, now: Timestamp) -> u64 {
+        let due: Vec<StreamId> = self
+            .missing
+            .values()
+            .filter(|row| {
+                row.times == 1 && row.asked < asked_before && !self.tickets.contains_key(&row.stream)
+            })
+            .map(|row| row.stream.clone())
+            .collect();
+        let revived = due.len() as u64;
+        for stream in due {
+            self.add_pending(stream, now);
+        }
+        revived
+    }
+
+    pub(super) fn counts(&self) -> StateCounts {
+        StateCounts {
+            pending: self.pending.len() as u64,
+            missing: self.missing.len() as u64,
+            failed: self.failed.len() as u64,
+            suspect_pulls: self.suspects.len() as u64,
+        }
+    }
+}
+
+fn upload_key(upload: OpenUpload) -> (bool, String, String) {
+    (upload.bundle, upload.key, upload.upload)
+}
