@@ -46,11 +46,13 @@ pub mod feed;
 pub mod gzip;
 pub mod memory_budget;
 pub mod object_key;
+pub mod object_writer;
 pub mod ports;
 pub mod pull_answer;
 pub mod retry;
 pub mod stop;
 pub mod stream_id;
+pub mod stream_worker;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 pub mod timestamp;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
 use crate::fault::{Fault, FaultKind};
@@ -38,36 +38,26 @@ impl RetryPolicy {
     where
         F: Future<Output = Result<T, Fault>>,
     {
-        let begun = Instant::now();
-        let mut delays = self.delays();
-        for tried in 1.. {
-            let fault = match attempt().await {
+        let mut backoff = self.backoff();
+        loop {
+            match attempt().await {
                 Ok(done) => return Ok(done),
-                Err(fault) => fault,
-            };
-            let delay = if fault.is_transient() { delays.next() } else { None };
-            let Some(delay) = delay else {
-                return Err(fault.tried(tried, begun.elapsed()));
-            };
-            let wait = fault
-                .wait()
-                .map_or(delay, |asked| asked.max(delay))
-                .min(LONGEST_WAIT);
-            log::debug!("{fault}; attempt {} in {wait:.1?}", tried + 1);
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = stop.raised() => {
-                    // The count and the reason stay visible: a stop during backoff must still report this try.
-                    return Err(Fault::new(FaultKind::Cancelled, operation, target, fault.detail())
-                        .tried(tried, begun.elapsed()));
-                }
+                Err(fault) => backoff.pause(fault, operation, target, stop).await?,
             }
         }
-        unreachable!("the loop above ends by returning")
+    }
+
+    /// For what is not simply repeated, such as a download that goes on where it broke: counts and waits alike.
+    pub fn backoff(&self) -> Backoff {
+        Backoff {
+            delays: self.delays(),
+            begun: Instant::now(),
+            tried: 0,
+        }
     }
 
     /// The waits between attempts: one fewer than attempts.
-    fn delays(&self) -> impl Iterator<Item = Duration> + use<> {
+    fn delays(&self) -> ExponentialBackoff {
         // backon adds up to one minimum delay of jitter, so the middle of the first wait is 1.5 minimum delays.
         let least = self.average_delay.mul_f64(2.0 / 3.0);
         ExponentialBuilder::default()
@@ -76,6 +66,52 @@ impl RetryPolicy {
             .with_max_times(self.attempts.saturating_sub(1) as usize)
             .with_jitter()
             .build()
+    }
+}
+
+/// The failed attempts of one request so far.
+#[derive(Debug)]
+pub struct Backoff {
+    delays: ExponentialBackoff,
+    begun: Instant,
+    tried: u32,
+}
+
+impl Backoff {
+    /// Counts an attempt that failed with `fault`, and waits until it is time for the next.
+    ///
+    /// # Errors
+    /// There is none: the fault itself, with the attempts and the time; [`FaultKind::Cancelled`] if `stop` was
+    /// raised while waiting.
+    pub async fn pause(
+        &mut self,
+        fault: Fault,
+        operation: &'static str,
+        target: &impl fmt::Display,
+        stop: &StopFlag,
+    ) -> Result<(), Fault> {
+        self.tried += 1;
+        let delay = if fault.is_transient() {
+            self.delays.next()
+        } else {
+            None
+        };
+        let Some(delay) = delay else {
+            return Err(fault.tried(self.tried, self.begun.elapsed()));
+        };
+        let wait = fault
+            .wait()
+            .map_or(delay, |asked| asked.max(delay))
+            .min(LONGEST_WAIT);
+        log::debug!("{fault}; attempt {} in {wait:.1?}", self.tried + 1);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            () = stop.raised() => {
+                // The count and the reason stay visible: a stop during backoff must still report this try.
+                Err(Fault::new(FaultKind::Cancelled, operation, target, fault.detail())
+                    .tried(self.tried, self.begun.elapsed()))
+            }
+        }
     }
 }
 

@@ -1,0 +1,300 @@
+//! Writes one object: all of it becomes visible under its key at once, or nothing does.
+//!
+//! * What is smaller than a part is one PUT. More is a multipart upload, in parts of equal size, and only
+//!   [`ObjectWriter::finish`] makes an object of them. Nobody ever sees a part of an object.
+//! * An upload is in the [`UploadLog`] before its first part is sent, and leaves it when it is complete or
+//!   aborted: what a crash, or a writer dropped half-way, leaves open is aborted at the next start.
+//! * Each call is tried again as the policy says. When the answer to the completion is lost, a HEAD decides: an
+//!   object of our size, other than the one that was there before, is ours.
+//! * One part is held in memory, and what one step of the compressor adds to it.
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::fault::{Fault, FaultKind};
+use crate::gzip;
+use crate::object_key::ObjectKey;
+use crate::ports::bucket::{Bucket, MOST_PARTS, ObjectInfo, PartTag, SMALLEST_PART, UploadId};
+use crate::ports::state::OpenUpload;
+use crate::retry::RetryPolicy;
+use crate::stop::StopFlag;
+
+/// Aimed at when the length is known: some below [`MOST_PARTS`].
+const PARTS_PLANNED: u64 = 9_000;
+
+/// Remembers which multipart uploads are open, so that none is forgotten by a crash.
+#[async_trait(?Send)]
+pub trait UploadLog {
+    /// Durable on return: an upload has begun, and nothing has been sent yet.
+    ///
+    /// # Errors
+    /// It could not be remembered; the upload is aborted then.
+    async fn begun(&self, upload: &OpenUpload) -> Result<(), Fault>;
+
+    /// It is complete, or aborted.
+    ///
+    /// # Errors
+    /// It stays in the log, and will be aborted once more, which does no harm.
+    async fn ended(&self, upload: &OpenUpload) -> Result<(), Fault>;
+}
+
+/// Where objects go, and how often that is tried.
+#[derive(Clone)]
+pub struct Destination {
+    /// The bucket.
+    pub bucket: Rc<dyn Bucket>,
+    /// Knows the open uploads.
+    pub uploads: Rc<dyn UploadLog>,
+    /// Applies to each call.
+    pub retry: RetryPolicy,
+    /// Ends the waits between two tries.
+    pub stop: StopFlag,
+}
+
+/// How large parts are, and how much is held, for an object that may become `longest` bytes long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartPlan {
+    part: usize,
+    capacity: usize,
+}
+
+impl PartPlan {
+    /// `None` where the length cannot be told.
+    pub fn new(longest: Option<u64>) -> Self {
+        let longest = longest.unwrap_or(u64::MAX);
+        let smallest = SMALLEST_PART as u64;
+        let part = match longest {
+            u64::MAX => smallest,
+            longest => longest.div_ceil(PARTS_PLANNED).max(smallest),
+        };
+        let capacity = longest.saturating_add(1).min(part + gzip::LARGEST_STEP as u64);
+        Self {
+            part: usize::try_from(part).unwrap_or(usize::MAX),
+            capacity: usize::try_from(capacity).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// The bytes that a writer holds at most, given that it is drained after each step of the compressor.
+    pub fn memory(&self) -> u64 {
+        // What is left over of a full buffer is copied while the part is on its way.
+        (self.capacity + gzip::LARGEST_STEP.min(self.capacity)) as u64
+    }
+}
+
+/// An object that is being written.
+pub struct ObjectWriter {
+    to: Destination,
+    key: ObjectKey,
+    plan: PartPlan,
+    replaces: Option<ObjectInfo>,
+    buffer: Vec<u8>,
+    sent: u64,
+    upload: Option<Upload>,
+}
+
+/// The multipart upload of an object that does not fit into one part.
+struct Upload {
+    id: UploadId,
+    row: OpenUpload,
+    parts: Vec<PartTag>,
+}
+
+impl ObjectWriter {
+    /// Begins to write `key`; sends nothing yet. `replaces` is what lies under the key already, if anything.
+    pub fn new(to: Destination, key: ObjectKey, plan: PartPlan, replaces: Option<ObjectInfo>) -> Self {
+        Self {
+            to,
+            key,
+            plan,
+            replaces,
+            buffer: Vec::with_capacity(plan.capacity),
+            sent: 0,
+            upload: None,
+        }
+    }
+
+    /// Where the next bytes are appended. [`ObjectWriter::drain`] has to be called every
+    /// [`LARGEST_STEP`](gzip::LARGEST_STEP) bytes, or the buffer grows.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Sends what fills a part.
+    ///
+    /// # Errors
+    /// The object cannot be written; [`ObjectWriter::abort`] is what is left to do.
+    pub async fn drain(&mut self) -> Result<(), Fault> {
+        while self.buffer.len() >= self.plan.part {
+            self.begin().await?;
+            self.send_part().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends the rest and makes the object visible; returns its length.
+    ///
+    /// # Errors
+    /// Nothing became visible that was not complete; the upload has been aborted.
+    pub async fn finish(mut self) -> Result<u64, Fault> {
+        match self.finish_whole().await {
+            Ok(()) => Ok(self.sent),
+            Err(fault) => {
+                self.abort().await;
+                Err(fault)
+            }
+        }
+    }
+
+    /// Drops what has been sent. What cannot be dropped now stays in the log, for the next start.
+    pub async fn abort(self) {
+        let Some(upload) = self.upload else { return };
+        let (key, to) = (&self.key, &self.to);
+        let aborted = to
+            .retry
+            .run("abort upload", key, &to.stop, || {
+                to.bucket.abort_upload(key, &upload.id)
+            })
+            .await;
+        match aborted {
+            Ok(()) => end_in_log(to, &upload.row).await,
+            Err(fault) => log::warn!("{fault}; the upload stays open until the next start"),
+        }
+    }
+
+    async fn finish_whole(&mut self) -> Result<(), Fault> {
+        self.drain().await?;
+        if self.upload.is_none() {
+            return self.put().await;
+        }
+        if !self.buffer.is_empty() {
+            self.send_part().await?;
+        }
+        self.complete().await?;
+        if let Some(upload) = self.upload.take() {
+            end_in_log(&self.to, &upload.row).await;
+        }
+        Ok(())
+    }
+
+    async fn put(&mut self) -> Result<(), Fault> {
+        let content = Bytes::from(std::mem::take(&mut self.buffer));
+        let (key, to) = (&self.key, &self.to);
+        to.retry
+            .run("put object", key, &to.stop, || {
+                to.bucket.put(key, content.clone())
+            })
+            .await
+            .map_err(|fault| not_ours(fault, key))?;
+        self.sent = content.len() as u64;
+        Ok(())
+    }
+
+    /// Begins the multipart upload if there is none yet.
+    async fn begin(&mut self) -> Result<(), Fault> {
+        if self.upload.is_some() {
+            return Ok(());
+        }
+        let (key, to) = (&self.key, &self.to);
+        let id = to
+            .retry
+            .run("begin upload", key, &to.stop, || to.bucket.begin_upload(key))
+            .await
+            .map_err(|fault| not_ours(fault, key))?;
+        let row = OpenUpload::new(key, &id);
+        // Kept before it is logged, so that a log that fails leaves something to abort.
+        let upload = self.upload.insert(Upload {
+            id,
+            row,
+            parts: Vec::new(),
+        });
+        to.uploads.begun(&upload.row).await
+    }
+
+    /// Sends one part of the buffer; all of it if there is less.
+    async fn send_part(&mut self) -> Result<(), Fault> {
+        let (key, to) = (&self.key, &self.to);
+        let upload = self.upload.as_mut().expect("an upload begins before its parts");
+        let number = upload.parts.len() as u64 + 1;
+        if number > MOST_PARTS {
+            return Err(Fault::rejected(
+                "upload part",
+                key,
+                "the object has too many parts",
+            ));
+        }
+        let number = number as i64;
+        let rest = self.buffer.split_off(self.plan.part.min(self.buffer.len()));
+        let content = Bytes::from(std::mem::take(&mut self.buffer));
+        let tag = to
+            .retry
+            .run("upload part", key, &to.stop, || {
+                to.bucket.upload_part(key, &upload.id, number, content.clone())
+            })
+            .await
+            .map_err(|fault| not_ours(fault, key))?;
+        upload.parts.push(tag);
+        self.sent += content.len() as u64;
+        self.buffer = emptied(content).unwrap_or_else(|| Vec::with_capacity(self.plan.capacity));
+        self.buffer.extend_from_slice(&rest);
+        Ok(())
+    }
+
+    async fn complete(&self) -> Result<(), Fault> {
+        let (key, to) = (&self.key, &self.to);
+        let upload = self
+            .upload
+            .as_ref()
+            .expect("an upload begins before it is complete");
+        to.retry
+            .run("complete upload", key, &to.stop, || async {
+                let answer = to
+                    .bucket
+                    .complete_upload(key, &upload.id, &upload.parts, self.sent)
+                    .await;
+                match answer {
+                    // The upload is unknown, or it is unknown what became of it: the answer to an earlier
+                    // completion may be what was lost.
+                    Err(fault) if matches!(fault.kind(), FaultKind::Transient | FaultKind::Missing) => {
+                        match to.bucket.head(key).await? {
+                            Some(info) if self.is_written(&info) => Ok(()),
+                            _ => Err(not_ours(fault, key)),
+                        }
+                    }
+                    answer => answer,
+                }
+            })
+            .await
+    }
+
+    /// Whether what lies under the key is what has been written, and not what was there before.
+    fn is_written(&self, info: &ObjectInfo) -> bool {
+        info.size == self.sent && self.replaces.as_ref() != Some(info)
+    }
+}
+
+/// The allocation of a part that has been sent, if nobody holds on to it: the next part goes there.
+fn emptied(content: Bytes) -> Option<Vec<u8>> {
+    let mut content = content.try_into_mut().ok()?;
+    content.clear();
+    Some(content.into())
+}
+
+/// A 404 on a write says that the bucket, or the upload, is gone: not that what is backed up is missing.
+fn not_ours(fault: Fault, key: &ObjectKey) -> Fault {
+    if fault.kind() == FaultKind::Missing {
+        Fault::transient(fault.operation(), key, fault.detail())
+    } else {
+        fault
+    }
+}
+
+async fn end_in_log(to: &Destination, row: &OpenUpload) {
+    if let Err(fault) = to.uploads.ended(row).await {
+        log::warn!("{fault}; the upload is aborted once more at the next start, which does no harm");
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
