@@ -8,6 +8,7 @@
 //! | What do exit codes mean? | [`exit`] |
 //! | How is everything put together? | [`backup`] |
 
+pub mod adapters;
 pub mod backup;
 pub mod cli;
 pub mod commands;

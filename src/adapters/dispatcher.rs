@@ -1,0 +1,149 @@
+//! The dispatcher over HTTP, by awc.
+//!
+//! # The contract
+//! * One attempt per call. Each connection, head of an answer and chunk of a body has a time-out.
+//! * **A pull has a connection of its own**, opened for it and closed after it. So an idle connection that the
+//!   server has closed meanwhile can never make a pull suspect, and what failed *before* the request could be
+//!   sent (no connection, no TLS) is known to have cost nothing: that, and a 4xx, is [`PullFault::Refused`].
+//!   Whatever else is not a complete 200 is [`PullFault::Suspect`].
+//! * A 200 goes to the sink as it comes in. It is complete when it has as many bytes as its `Content-Length`
+//!   says, or, if it came chunked, when it ends with the closing delimiter of its multipart: awc does not tell a
+//!   chunked body that broke off from one that ended.
+//! * Downloads use connections that are kept alive. One that turns out to be closed is replaced at once, once.
+//! * Redirects are not followed: nothing is sent to a host that is not in the settings. Bodies are taken as they
+//!   are, never decompressed.
+//!
+//! awc's client is not `Send`: an [`AwcDispatcher`] is made on the thread that uses it.
+
+mod answer;
+mod download;
+mod pull;
+mod request;
+
+use std::sync::Arc;
+
+use actors::fault::Fault;
+use actors::ports::{AnswerSink, ByteStream, Dispatcher, Pull, PullAnswer, PullFault};
+use actors::stream_id::StreamId;
+use async_trait::async_trait;
+use awc::{Client, Connector};
+use url::Url;
+
+use crate::adapters::http::{HttpTimeouts, MeasuredBody, install_tls_provider};
+use crate::settings::BaseUrl;
+use answer::Answer;
+
+/// Where the dispatcher is, and as whom it is spoken to.
+#[derive(Clone, Debug)]
+pub struct DispatcherConfig {
+    /// The base URL for events.
+    pub events: BaseUrl,
+    /// The base URL for streams; may be the same.
+    pub streams: BaseUrl,
+    /// The consumer that downloads streams, for the `User-Agent`.
+    pub streams_consumer: String,
+    /// How long to wait.
+    pub timeouts: HttpTimeouts,
+}
+
+/// The configuration, its URLs taken apart.
+struct Target {
+    events: Url,
+    streams: Url,
+    streams_consumer: String,
+    timeouts: HttpTimeouts,
+}
+
+/// The dispatcher, as [`Dispatcher`].
+pub struct AwcDispatcher {
+    target: Target,
+    pulls: Client,
+    downloads: Client,
+}
+
+impl AwcDispatcher {
+    /// Opens nothing yet; for the thread that calls it.
+    ///
+    /// # Errors
+    /// The certificates that are to be trusted cannot be read.
+    pub fn new(config: DispatcherConfig) -> Result<Self, Fault> {
+        const SETUP: &str = "set up HTTP client";
+        install_tls_provider();
+        let base = |url: &BaseUrl| {
+            Url::parse(url.as_str()).map_err(|error| Fault::rejected(SETUP, url.as_str(), error))
+        };
+        let target = Target {
+            events: base(&config.events)?,
+            streams: base(&config.streams)?,
+            streams_consumer: config.streams_consumer,
+            timeouts: config.timeouts,
+        };
+        let tls = hyper_tls::client_config()
+            .map_err(|error| Fault::rejected(SETUP, config.events.as_str(), error))?;
+        Ok(Self {
+            pulls: client(&target.timeouts, &tls),
+            downloads: client(&target.timeouts, &tls),
+            target,
+        })
+    }
+
+    /// Asks both base URLs for `/`, which every dispatcher answers.
+    ///
+    /// # Errors
+    /// One of them cannot be reached, or something else answers there.
+    pub async fn probe(&self) -> Result<(), Fault> {
+        let mut bases = vec![&self.target.events];
+        if self.target.streams != self.target.events {
+            bases.push(&self.target.streams);
+        }
+        for base in bases {
+            self.probe_one(base).await?;
+        }
+        Ok(())
+    }
+
+    async fn probe_one(&self, base: &Url) -> Result<(), Fault> {
+        const PROBE: &str = "probe dispatcher";
+        let request = self
+            .downloads
+            .get(request::root(base).as_str())
+            .insert_header(request::user_agent(&self.target.streams_consumer))
+            .no_decompress();
+        let sent = tokio::time::timeout(self.target.timeouts.head, request.send()).await;
+        let response = answer::head(sent, self.target.timeouts.head)
+            .map_err(|error| Fault::transient(PROBE, base, error.text))?;
+        let answer = Answer::of(response, self.target.timeouts.chunk, PROBE, base.as_str());
+        if answer.status == 200 {
+            return Ok(());
+        }
+        Err(answer.into_fault().await)
+    }
+}
+
+fn client(timeouts: &HttpTimeouts, tls: &Arc<rustls::ClientConfig>) -> Client {
+    let connector = Connector::new()
+        .rustls_0_23(tls.clone())
+        .timeout(timeouts.connect)
+        .handshake_timeout(timeouts.connect)
+        // How much is asked for at once is bounded by feeds and workers, not here: a pull that waits for a
+        // permit of the pool would spend its time-out before it is sent.
+        .limit(0);
+    Client::builder()
+        .connector(connector)
+        .disable_timeout()
+        .disable_redirects()
+        .no_default_headers()
+        .finish()
+}
+
+#[async_trait(?Send)]
+impl Dispatcher for AwcDispatcher {
+    async fn pull(&self, pull: &Pull, sink: &mut dyn AnswerSink) -> Result<PullAnswer, PullFault> {
+        pull::pull(&self.pulls, &self.target, pull, sink).await
+    }
+
+    async fn download(&self, stream: &StreamId, from: u64) -> Result<Box<dyn ByteStream>, Fault> {
+        let body: MeasuredBody = download::download(&self.downloads, &self.target, stream, from).await?;
+        Ok(Box::new(body))
+    }
+}

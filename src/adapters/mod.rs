@@ -1,0 +1,5 @@
+//! What implements the ports of [`actors::ports`]: everything that speaks to the outside.
+
+pub mod bucket;
+pub mod dispatcher;
+pub mod http;
