@@ -41,18 +41,39 @@
 //! | What survives a crash? | [`ports::state`], [`ports::journal`] |
 
 pub mod avro;
+pub mod event_backup;
 pub mod fault;
 pub mod feed;
 pub mod gzip;
+pub mod hit_cache;
+pub mod journal_room;
 pub mod memory_budget;
 pub mod object_key;
 pub mod object_writer;
 pub mod ports;
 pub mod pull_answer;
 pub mod retry;
+pub mod statistics;
 pub mod stop;
 pub mod stream_id;
 pub mod stream_worker;
+pub mod supervisor;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 pub mod timestamp;
+
+/// Sends a message that nobody waits for. A mailbox that is full takes it all the same: such messages are few, and
+/// none may be lost. One that is closed belongs to an actor that is gone.
+pub(crate) fn post<M>(to: &actix::Recipient<M>, message: M)
+where
+    M: actix::Message + Send,
+    M::Result: Send,
+{
+    use actix::prelude::SendError;
+    match to.try_send(message) {
+        Ok(()) => {}
+        #[expect(clippy::disallowed_methods, reason = "this is post()")]
+        Err(SendError::Full(message)) => to.do_send(message),
+        Err(SendError::Closed(_)) => log::error!("an actor is gone; a message to it was lost"),
+    }
+}

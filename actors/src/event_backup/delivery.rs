@@ -1,0 +1,193 @@
+//! Seals a bundle and brings it into the bucket.
+//!
+//! * Sealed before written: key and members are durable first, so that a lost acknowledgement or a crash repeats
+//!   the very same bytes under the very same key.
+//! * Never over another: the key names the last event and the count only, and events come again, in other bytes,
+//!   after a restore. What lies under the key is compared, by its entity tag where that is an MD5, otherwise by
+//!   reading it. Where it differs the bundle is sealed anew with its last event left for the next one; a bundle
+//!   that has only one event repeats it, which changes the count and so the key, and does no harm to a restore.
+
+mod bytes;
+
+use std::rc::Rc;
+
+use self::bytes::{Digests, digest_bundle, digest_object, pour_bundle};
+use super::FeedPorts;
+use super::bundling::Run;
+use crate::avro::BulkVersion;
+use crate::avro::bulk::name_after;
+use crate::fault::Fault;
+use crate::feed::Feed;
+use crate::object_key::{BundleKey, ObjectKey};
+use crate::object_writer::Destination;
+use crate::ports::bucket::ObjectInfo;
+use crate::ports::state::{BatchRow, Change, EventName, SealedBundle, StateFault};
+
+/// The most often that a single event is repeated in search of a free key.
+const MOST_COPIES: u32 = 100;
+
+/// How a delivery ended.
+#[derive(Debug)]
+pub(super) enum Delivered {
+    /// It is in the bucket, and local state knows.
+    Written(SealedBundle),
+    /// Its key was taken by other bytes: this is to be delivered in its place.
+    Resealed(SealedBundle),
+    /// It could not be written now; its seal stays.
+    Postponed(Fault),
+}
+
+/// Settles key and members of the next bundle.
+///
+/// # Errors
+/// Local state failed, or the journal cannot be read.
+pub(super) async fn seal(
+    ports: &FeedPorts,
+    feed: &Feed,
+    run: Run,
+    rows: &[BatchRow],
+    copies: u32,
+) -> Result<SealedBundle, StateFault> {
+    let last = name_run(ports, &run, rows).await?;
+    let count = run.count() * u64::from(copies);
+    let key = BundleKey::new(feed.clone(), last.timestamp, count, &last.kafka_key);
+    let sealed = SealedBundle {
+        key,
+        version: run.version,
+        members: run.members,
+        copies,
+    };
+    ports.state.record(Change::BundleSealed(sealed.clone())).await?;
+    Ok(sealed)
+}
+
+/// The last valid event of the run; the last event where none is valid.
+async fn name_run(ports: &FeedPorts, run: &Run, rows: &[BatchRow]) -> Result<EventName, StateFault> {
+    let row_of = |seq| rows.iter().find(|row| row.file.seq == seq);
+    let lost = || StateFault::Broken("a sealed batch has no row".to_owned());
+    let last = run.members.last().ok_or_else(lost)?;
+    let last_row = row_of(last.seq).ok_or_else(lost)?;
+    if last.events.end < last_row.contents.events {
+        return name_part(ports, last_row, last.events.clone()).await;
+    }
+    let with_valid = run.members.iter().rev().filter_map(|member| row_of(member.seq));
+    let named = with_valid
+        .filter(|row| row.contents.invalid < row.contents.events)
+        .map(|row| &row.contents.last);
+    Ok(named.take(1).next().unwrap_or(&last_row.contents.last).clone())
+}
+
+async fn name_part(
+    ports: &FeedPorts,
+    row: &BatchRow,
+    events: std::ops::Range<u64>,
+) -> Result<EventName, StateFault> {
+    let (opener, row) = (ports.journal.opener(), row.clone());
+    let named = ports.blocking(move || {
+        let mut reader = opener.open(&row.file).map_err(|fault| fault.to_string())?;
+        name_after(row.file.feed.model(), &mut *reader, &row.contents, events)
+            .map_err(|error| error.to_string())
+    });
+    named
+        .await
+        .map_err(|fault| fault.to_string())
+        .flatten()
+        .map_err(StateFault::Broken)
+}
+
+/// Brings a sealed bundle into the bucket, unless it is there already.
+///
+/// # Errors
+/// Local state failed, or the journal cannot be read.
+pub(super) async fn deliver(
+    ports: &FeedPorts,
+    sealed: SealedBundle,
+    rows: &[BatchRow],
+) -> Result<Delivered, StateFault> {
+    let key = ObjectKey::from(sealed.key.clone());
+    let there = ports
+        .retry
+        .run("head object", &key, &ports.stop, || ports.bucket.head(&key))
+        .await;
+    let written = match there {
+        Err(fault) => Err(fault),
+        Ok(None) => write(ports, &sealed, rows).await,
+        Ok(Some(info)) => match is_same(ports, &sealed, rows, &info).await {
+            Ok(true) => Ok(()),
+            Ok(false) => return reseal(ports, sealed, rows).await.map(Delivered::Resealed),
+            Err(fault) => Err(fault),
+        },
+    };
+    match written {
+        Err(fault) => Ok(Delivered::Postponed(fault)),
+        Ok(()) => {
+            ports
+                .state
+                .record(Change::BundleWritten(sealed.key.clone()))
+                .await?;
+            log::debug!("bundle {key} is in the bucket");
+            Ok(Delivered::Written(sealed))
+        }
+    }
+}
+
+async fn write(ports: &FeedPorts, sealed: &SealedBundle, rows: &[BatchRow]) -> Result<(), Fault> {
+    let to = Destination {
+        bucket: Rc::clone(&ports.bucket),
+        uploads: Rc::clone(&ports.uploads),
+        retry: ports.retry.clone(),
+        stop: ports.stop.clone(),
+    };
+    let bytes_out = pour_bundle(ports, sealed, rows, to).await?;
+    ports.counters(sealed.key.feed()).bytes_out.add(bytes_out);
+    Ok(())
+}
+
+async fn is_same(
+    ports: &FeedPorts,
+    sealed: &SealedBundle,
+    rows: &[BatchRow],
+    there: &ObjectInfo,
+) -> Result<bool, Fault> {
+    let Digests {
+        gzip_md5,
+        bulk_sha256,
+    } = digest_bundle(ports, sealed, rows).await?;
+    if there.etag.as_deref() == Some(gzip_md5.as_str()) {
+        return Ok(true);
+    }
+    let key = ObjectKey::from(sealed.key.clone());
+    let lies_there = ports
+        .retry
+        .run("get object", &key, &ports.stop, || {
+            digest_object(&ports.bucket, &key)
+        })
+        .await?;
+    Ok(lies_there == Some(bulk_sha256))
+}
+
+async fn reseal(
+    ports: &FeedPorts,
+    sealed: SealedBundle,
+    rows: &[BatchRow],
+) -> Result<SealedBundle, StateFault> {
+    log::warn!(
+        "bundle {}: another bundle lies under this key already, which is left as it is; its events come under \
+         another key",
+        sealed.key
+    );
+    let feed = sealed.key.feed().clone();
+    let run = Run {
+        version: sealed.version,
+        members: sealed.members,
+    };
+    let splits = matches!(run.version, BulkVersion::Known(_));
+    match run.clone().shortened().filter(|_| splits && sealed.copies == 1) {
+        Some(fewer) => seal(ports, &feed, fewer, rows, 1).await,
+        None if sealed.copies < MOST_COPIES => seal(ports, &feed, run, rows, sealed.copies + 1).await,
+        None => Err(StateFault::Broken(format!(
+            "no free key was found for the bundle {}",
+            sealed.key
+        ))),
+    }
+}

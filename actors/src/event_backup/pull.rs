@@ -1,0 +1,315 @@
+//! One pull: mark, ask, take in, journal.
+//!
+//! The mark is durable before the request is sent and goes when the answer is journaled. What the dispatcher
+//! handed out is forgotten there, so every outcome that may have cost events is remembered as a suspect pull.
+//! The body goes to the journal's file byte by byte as it comes; it is understood only afterwards, so that an
+//! answer that cannot be understood is kept all the same.
+
+use std::io::Cursor;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::FeedPorts;
+use crate::avro::BulkVersion;
+use crate::avro::bulk::{Scanned, scan};
+use crate::fault::Fault;
+use crate::feed::Feed;
+use crate::journal_room::IncomingRoom;
+use crate::ports::dispatcher::{AnswerSink, Pull, PullFault};
+use crate::ports::journal::{BatchFile, IncomingAnswer};
+use crate::ports::state::{BatchRow, Change, PullMark, StateFault, SuspectPull};
+use crate::pull_answer::{MultipartScanner, PullInfo, PullParts};
+use crate::timestamp::Timestamp;
+
+/// An answer up to this size is looked at before it becomes a file: the empty answers of idle feeds never do.
+const SMALL_ANSWER: usize = 4096;
+
+/// How a pull ended.
+#[derive(Debug)]
+pub(super) enum Pulled {
+    /// It brought events, which are in the journal.
+    Batch { row: BatchRow, ready: bool },
+    /// It brought none.
+    Empty { ready: bool, took: std::time::Duration },
+    /// It brought something that cannot be understood, and was put aside.
+    NotUnderstood,
+    /// It failed; the fault has been counted, and remembered where it may have cost events.
+    Failed(Fault),
+}
+
+/// Sends one pull and journals what it brings. Never dropped by an orderly stop.
+///
+/// # Errors
+/// Local state failed, before or after the pull.
+pub(super) async fn pull(ports: &FeedPorts, pull: &Pull, was_ready: bool) -> Result<Pulled, StateFault> {
+    let feed = &pull.feed;
+    let since = Timestamp::now();
+    let file = BatchFile {
+        feed: feed.clone(),
+        seq: ports.next_seq(),
+        received: since,
+    };
+    let incoming = match ports.journal.receive(&file).await {
+        Ok(incoming) => incoming,
+        // Nothing was sent, nothing is lost: the feed waits until the disk takes files again.
+        Err(fault) => return Ok(Pulled::Failed(fault)),
+    };
+    ports
+        .state
+        .record(Change::PullMarked(PullMark {
+            feed: feed.clone(),
+            since,
+        }))
+        .await?;
+    let begun = Instant::now();
+    let mut intake = Intake::new(incoming, ports.room.incoming());
+    let answered = ports.dispatcher.pull(pull, &mut intake).await;
+    let ledger = Ledger { ports, feed, since };
+    match answered {
+        Err(PullFault::Refused(fault)) => {
+            ports.state.record(Change::PullEnded(feed.clone(), None)).await?;
+            Ok(Pulled::Failed(fault))
+        }
+        Err(PullFault::Suspect(fault)) => {
+            ledger.ended(Some(fault.to_string())).await?;
+            Ok(Pulled::Failed(fault))
+        }
+        Ok(_head) => ledger.keep(file, intake, was_ready, begun).await,
+    }
+}
+
+/// Takes in the body of an answer: room first, then the journal's file.
+struct Intake {
+    incoming: Box<dyn IncomingAnswer>,
+    room: IncomingRoom,
+    scanner: MultipartScanner,
+    head: Vec<u8>,
+    length: u64,
+}
+
+impl Intake {
+    fn new(incoming: Box<dyn IncomingAnswer>, room: IncomingRoom) -> Self {
+        Self {
+            incoming,
+            room,
+            scanner: MultipartScanner::new(),
+            head: Vec::new(),
+            length: 0,
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl AnswerSink for Intake {
+    async fn take(&mut self, chunk: Bytes) -> Result<(), Fault> {
+        self.room.take(chunk.len() as u64).await;
+        self.length += chunk.len() as u64;
+        self.scanner.push(&chunk);
+        let more = SMALL_ANSWER.saturating_sub(self.head.len()).min(chunk.len());
+        self.head.extend_from_slice(&chunk[..more]);
+        self.incoming.take(chunk).await
+    }
+}
+
+/// Writes down how a pull ended.
+struct Ledger<'a> {
+    ports: &'a FeedPorts,
+    feed: &'a Feed,
+    since: Timestamp,
+}
+
+impl Ledger<'_> {
+    fn suspect(&self, reason: String) -> SuspectPull {
+        let suspect = SuspectPull {
+            feed: self.feed.clone(),
+            since: self.since,
+            until: Timestamp::now(),
+            reason,
+        };
+        log::warn!(
+            "suspect pull of feed {}, from {} to {}: {}; events may have been handed out and lost on the way",
+            suspect.feed,
+            suspect.since,
+            suspect.until,
+            suspect.reason
+        );
+        self.ports.counters(self.feed).suspect_pulls.add(1);
+        suspect
+    }
+
+    async fn ended(&self, suspect: Option<String>) -> Result<(), StateFault> {
+        let suspect = suspect.map(|reason| self.suspect(reason));
+        self.ports
+            .state
+            .record(Change::PullEnded(self.feed.clone(), suspect))
+            .await
+    }
+
+    async fn keep(
+        &self,
+        file: BatchFile,
+        intake: Intake,
+        was_ready: bool,
+        begun: Instant,
+    ) -> Result<Pulled, StateFault> {
+        let Intake {
+            incoming,
+            room,
+            scanner,
+            head,
+            length,
+        } = intake;
+        let parts = scanner.finish();
+        let small = (length == head.len() as u64).then_some(head);
+        if let Ok(parts) = &parts
+            && self.is_empty(&file, small, parts)
+        {
+            let ready = parts.info.ready;
+            self.ended(turned_unready(was_ready, &parts.info)).await?;
+            return Ok(Pulled::Empty {
+                ready,
+                took: begun.elapsed(),
+            });
+        }
+        if let Err(fault) = incoming.keep().await {
+            self.ended(Some(format!("the answer could not be journaled: {fault}")))
+                .await?;
+            return Ok(Pulled::Failed(fault));
+        }
+        let understood = match parts {
+            Ok(parts) => self.understand(&file, parts).await,
+            Err(broken) => Err(broken.to_string()),
+        };
+        match understood {
+            Ok((info, scanned)) => {
+                let scanned_doubt = scanned.doubt.clone();
+                let row = self.row(file, length, scanned);
+                let doubt = scanned_doubt.map(|doubt| format!("the bulk may be damaged: {doubt}"));
+                let suspect = turned_unready(was_ready, &info)
+                    .or(doubt)
+                    .map(|reason| self.suspect(reason));
+                if let Some(suspect) = suspect {
+                    self.ports.state.record(Change::PullSuspected(suspect)).await?;
+                }
+                self.ports
+                    .state
+                    .record(Change::BatchJournaled(row.clone()))
+                    .await?;
+                room.finish();
+                Ok(Pulled::Batch {
+                    row,
+                    ready: info.ready,
+                })
+            }
+            Err(reason) => {
+                put_aside(self.ports, &file, &reason).await;
+                self.ended(Some(format!("the answer could not be understood: {reason}")))
+                    .await?;
+                Ok(Pulled::NotUnderstood)
+            }
+        }
+    }
+
+    /// Whether a small answer holds no event.
+    fn is_empty(&self, file: &BatchFile, small: Option<Vec<u8>>, parts: &PullParts) -> bool {
+        parts.events.is_empty()
+            || small.is_some_and(|body| {
+                let scanned = scan(
+                    self.feed,
+                    &mut Cursor::new(body),
+                    parts.events.clone(),
+                    file.received,
+                );
+                scanned.is_ok_and(|Scanned { contents, .. }| {
+                    contents.events == 0 && matches!(contents.version, BulkVersion::Known(_))
+                })
+            })
+    }
+
+    async fn understand(&self, file: &BatchFile, parts: PullParts) -> Result<(PullInfo, Scanned), String> {
+        let scanned = scan_file(self.ports, file, parts.events).await?;
+        Ok((parts.info, scanned))
+    }
+
+    fn row(&self, file: BatchFile, bytes: u64, scanned: Scanned) -> BatchRow {
+        let counters = self.ports.counters(self.feed);
+        counters.batches.add(1);
+        counters.bytes_in.add(bytes);
+        count_contents(self.ports, self.feed, &scanned);
+        BatchRow {
+            file,
+            bytes,
+            contents: scanned.contents,
+            streams_named: false,
+            taken: 0,
+        }
+    }
+}
+
+/// Counts the events of a batch, and tells of those that are invalid or newer than this program.
+pub(super) fn count_contents(ports: &FeedPorts, feed: &Feed, scanned: &Scanned) {
+    let counters = ports.counters(feed);
+    let contents = &scanned.contents;
+    counters.events_received.add(contents.events);
+    counters.events_invalid.add(contents.invalid);
+    counters.streams_malformed.add(scanned.malformed_streams);
+    if let BulkVersion::Unknown(version) = contents.version {
+        counters.events_unknown.add(contents.events);
+        log::warn!(
+            "feed {feed}: a bulk of model version {version}, which this program does not know, is backed up as \
+             it is; the streams that its events name are not: update azul-backup"
+        );
+    }
+    for invalid in &scanned.told {
+        log::info!(
+            "feed {feed}: event {} is invalid and backed up all the same: {}",
+            invalid.kafka_key.escape_debug(),
+            invalid.reason
+        );
+    }
+}
+
+/// Walks over a journaled bulk, on the blocking pool; few at a time, for each may need a window of its own.
+pub(super) async fn scan_file(
+    ports: &FeedPorts,
+    file: &BatchFile,
+    bulk: std::ops::Range<u64>,
+) -> Result<Scanned, String> {
+    let (opener, file) = (ports.journal.opener(), file.clone());
+    let mut scanned = ports
+        .blocking(move || {
+            let mut reader = opener.open(&file).map_err(|fault| fault.to_string())?;
+            scan(&file.feed, &mut *reader, bulk, file.received).map_err(|error| error.to_string())
+        })
+        .await
+        .map_err(|fault| fault.to_string())??;
+    if matches!(scanned.contents.version, BulkVersion::Unknown(_)) {
+        // Something is there, even where nothing of it can be counted.
+        scanned.contents.events = scanned.contents.events.max(1);
+    }
+    Ok(scanned)
+}
+
+/// Moves an answer that cannot be understood to where an operator finds it.
+pub(super) async fn put_aside(ports: &FeedPorts, file: &BatchFile, reason: &str) {
+    ports.counters(&file.feed).events_failed.add(1);
+    match ports.journal.put_aside(file, reason).await {
+        Ok(place) => log::error!(
+            "feed {}: an answer of the dispatcher could not be understood ({reason}); it is kept at {place}: \
+             keep it, and report it",
+            file.feed
+        ),
+        Err(fault) => log::error!(
+            "feed {}: an answer of the dispatcher could not be understood ({reason}), nor put aside: {fault}; \
+             it stays in the journal",
+            file.feed
+        ),
+    }
+}
+
+fn turned_unready(was_ready: bool, info: &PullInfo) -> Option<String> {
+    (was_ready && !info.ready)
+        .then(|| "`ready` turned from true to false: the dispatcher was restarted, or rebalanced".to_owned())
+}

@@ -1,0 +1,197 @@
+//! What an earlier start left behind, put in order before any feed begins.
+//!
+//! Files and rows are reconciled: a file without a row is a batch that was received, and is adopted; a row without
+//! a file is one that was done with. Marks of pulls that were outstanding become suspect pulls.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::pull::{count_contents, put_aside, scan_file};
+use super::{FeedPorts, remove};
+use crate::fault::Fault;
+use crate::feed::Feed;
+use crate::ports::journal::BatchFile;
+use crate::ports::state::{BatchRow, Change, SealedBundle, StateFault, SuspectPull};
+use crate::pull_answer::MultipartScanner;
+use crate::timestamp::Timestamp;
+
+/// What is left of one feed.
+#[derive(Clone, Debug, Default)]
+pub struct Leftovers {
+    /// Journaled batches, in the order of receipt.
+    pub batches: Vec<BatchRow>,
+    /// A bundle that may or may not be in the bucket.
+    pub sealed: Option<SealedBundle>,
+}
+
+/// Puts local state in order and returns what is left of each feed. Also sets the number of the next answer.
+///
+/// # Errors
+/// Local state cannot be read or written.
+pub async fn recover(ports: &FeedPorts) -> Result<BTreeMap<Feed, Leftovers>, StateFault> {
+    let files = ports
+        .journal
+        .files()
+        .map_err(|fault| StateFault::Broken(fault.to_string()))?;
+    let rows = ports.state.batches()?;
+    let highest = files
+        .iter()
+        .map(|(file, _)| file.seq)
+        .chain(rows.iter().map(|row| row.file.seq))
+        .max();
+    ports
+        .next_seq
+        .set(highest.map_or(ports.next_seq.get(), |seq| seq + 1));
+
+    let on_disk: BTreeSet<(Feed, u64)> = files
+        .iter()
+        .map(|(file, _)| (file.feed.clone(), file.seq))
+        .collect();
+    let mut leftovers: BTreeMap<Feed, Leftovers> = BTreeMap::new();
+    let mut with_row = BTreeSet::new();
+    for row in rows {
+        let id = (row.file.feed.clone(), row.file.seq);
+        if !on_disk.contains(&id) {
+            forget(ports, &row).await?;
+        } else if row.is_done() {
+            ports.room.take_finished(row.bytes);
+            remove(ports, &row).await?;
+            with_row.insert(id);
+        } else {
+            ports.room.take_finished(row.bytes);
+            leftovers
+                .entry(row.file.feed.clone())
+                .or_default()
+                .batches
+                .push(row);
+            with_row.insert(id);
+        }
+    }
+    for (file, bytes) in files {
+        if !with_row.contains(&(file.feed.clone(), file.seq)) {
+            adopt(ports, file, bytes, &mut leftovers).await?;
+        }
+    }
+    // Only now: a batch that has been adopted took the mark of its pull with it.
+    suspect_marks(ports).await?;
+    for sealed in ports.state.sealed()? {
+        let left = leftovers.entry(sealed.key.feed().clone()).or_default();
+        let whole = sealed
+            .members
+            .iter()
+            .all(|member| left.batches.iter().any(|row| row.file.seq == member.seq));
+        // A seal over batches that something removed cannot be kept: what is left is sealed anew.
+        left.sealed = whole.then_some(sealed);
+    }
+    for left in leftovers.values_mut() {
+        left.batches.sort_by_key(|row| row.file.seq);
+    }
+    Ok(leftovers)
+}
+
+/// A row without a file: the file is unlinked only when nothing of it is needed.
+async fn forget(ports: &FeedPorts, row: &BatchRow) -> Result<(), StateFault> {
+    if !row.is_done() {
+        log::error!(
+            "feed {}: the journal's file {} is gone although {} of its {} events are not known to be in the bucket; \
+             something other than this program removed it",
+            row.file.feed,
+            row.file.seq,
+            row.contents.events - row.taken,
+            row.contents.events
+        );
+        let reason = "a file of the journal was removed by something other than this program".to_owned();
+        let suspect = SuspectPull {
+            feed: row.file.feed.clone(),
+            since: row.file.received,
+            until: Timestamp::now(),
+            reason,
+        };
+        ports.state.record(Change::PullSuspected(suspect)).await?;
+    }
+    ports
+        .state
+        .record(Change::BatchRemoved(row.file.feed.clone(), row.file.seq))
+        .await
+}
+
+/// A mark means that a pull was in flight when the program ended: its answer may have been lost.
+async fn suspect_marks(ports: &FeedPorts) -> Result<(), StateFault> {
+    for mark in ports.state.marks()? {
+        log::warn!(
+            "suspect pull of feed {}, from {}: it was in flight when the program ended; events may have been handed \
+             out and lost on the way",
+            mark.feed,
+            mark.since
+        );
+        ports.counters(&mark.feed).suspect_pulls.add(1);
+        let reason = "in flight when the program ended".to_owned();
+        let suspect = SuspectPull {
+            feed: mark.feed.clone(),
+            since: mark.since,
+            until: Timestamp::now(),
+            reason,
+        };
+        ports
+            .state
+            .record(Change::PullEnded(mark.feed, Some(suspect)))
+            .await?;
+    }
+    Ok(())
+}
+
+/// A file without a row is a batch that was received.
+async fn adopt(
+    ports: &FeedPorts,
+    file: BatchFile,
+    bytes: u64,
+    leftovers: &mut BTreeMap<Feed, Leftovers>,
+) -> Result<(), StateFault> {
+    log::info!(
+        "feed {}: batch {} had been received before the program ended; it is adopted",
+        file.feed,
+        file.seq
+    );
+    let scanned = match find_bulk(ports, &file).await {
+        Ok(bulk) => scan_file(ports, &file, bulk).await,
+        Err(broken) => Err(broken),
+    };
+    match scanned {
+        Ok(scanned) => {
+            count_contents(ports, &file.feed, &scanned);
+            let feed = file.feed.clone();
+            let row = BatchRow {
+                file,
+                bytes,
+                contents: scanned.contents,
+                streams_named: false,
+                taken: 0,
+            };
+            ports.state.record(Change::BatchJournaled(row.clone())).await?;
+            ports.room.take_finished(bytes);
+            leftovers.entry(feed).or_default().batches.push(row);
+        }
+        Err(reason) => put_aside(ports, &file, &reason).await,
+    }
+    Ok(())
+}
+
+/// Where the bulk lies in an answer.
+async fn find_bulk(ports: &FeedPorts, file: &BatchFile) -> Result<std::ops::Range<u64>, String> {
+    let (opener, file) = (ports.journal.opener(), file.clone());
+    let found = ports.blocking(move || -> Result<_, String> {
+        let mut reader = opener.open(&file).map_err(|fault| fault.to_string())?;
+        let mut scanner = MultipartScanner::new();
+        let mut chunk = vec![0; 64 * 1024];
+        loop {
+            match reader.read(&mut chunk).map_err(|error| error.to_string())? {
+                0 => break,
+                read => scanner.push(&chunk[..read]),
+            }
+        }
+        scanner
+            .finish()
+            .map(|parts| parts.events)
+            .map_err(|error| error.to_string())
+    });
+    found.await.map_err(|fault: Fault| fault.to_string())?
+}

@@ -1,0 +1,458 @@
+//! The queue of streams: drops requests for what is safe already, keeps the rest durable, and feeds the workers.
+//!
+//! Contract: a stream that was named is a pending row before [`NameStreams`] is answered, and stays one until it
+//! is safe in the bucket, known to be missing, or set aside. What is held in memory (what is safe, what waits,
+//! what is out) is only a claim: losing it costs a repetition. At most `most_waiting` requests wait in memory and
+//! at most as many jobs are out as there are workers, so the arbiter's unbounded queue is never used.
+//!
+//! The decisions are made in [`claims`]; this actor reads and writes rows and hands out jobs.
+
+pub mod claims;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+pub use self::claims::{ClaimRules, Claims, RowFate, Settled};
+use crate::fault::{Fault, FaultKind};
+use crate::feed::SourceName;
+use crate::ports::state::{Change, LocalState, NamedStreams, PendingStream, StateFault};
+use crate::statistics::Statistics;
+use crate::stream_id::StreamId;
+use crate::stream_worker::{StoreStream, StreamOutcome};
+use crate::supervisor::{EndReason, Ending};
+use crate::timestamp::Timestamp;
+
+/// How often streams that were missing are looked through for those to be asked for once more.
+const REVIVE_EVERY: Duration = Duration::from_secs(3600);
+
+/// When a missing stream is asked for once more.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// Asks for streams that events named. The answer comes when each is a pending row, or has been dropped.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<u64>, StateFault>")]
+pub struct NameStreams {
+    /// In the order in which they were named; some hundred at most.
+    pub streams: Vec<StreamId>,
+}
+
+/// Waits until all streams up to this ticket have been admitted into memory.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AwaitAdmission {
+    /// See [`NameStreams`].
+    pub ticket: u64,
+}
+
+/// Waits until every stream that an earlier start left behind has been tried once.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AwaitLeftovers;
+
+/// Asks the queue to end; answered when no job is out any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "Drained")]
+pub enum DrainStreams {
+    /// Work off all that is pending.
+    Everything,
+    /// Let only those end that are out; the rest stays in local state.
+    WhatIsOut,
+}
+
+/// What the queue left behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, MessageResponse)]
+pub struct Drained {
+    /// Streams that stay pending in local state.
+    pub pending: u64,
+}
+
+/// What the queue holds at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, MessageResponse)]
+pub struct QueueDepth {
+    /// Requests waiting in memory.
+    pub waiting: usize,
+    /// Jobs that are out.
+    pub out: usize,
+}
+
+/// Asks for [`QueueDepth`].
+#[derive(Debug, Message)]
+#[rtype(result = "QueueDepth")]
+pub struct AskQueueDepth;
+
+/// Which sources age off, and after how long.
+#[derive(Clone, Debug, Default)]
+pub struct AgeOff(pub BTreeMap<SourceName, Duration>);
+
+impl AgeOff {
+    /// How long a stream that is safe needs no second look; `None` where nothing expires.
+    fn fresh(&self, source: &SourceName) -> Option<Duration> {
+        self.refresh_after(source).map(|refresh| refresh / 2)
+    }
+
+    /// From which age on an object is written again; `None` where nothing expires.
+    fn refresh_after(&self, source: &SourceName) -> Option<Duration> {
+        self.0.get(source).map(|expiry| *expiry / 2)
+    }
+}
+
+/// See the module.
+pub struct HitCacheActor {
+    claims: Claims,
+    state: Rc<dyn LocalState>,
+    workers: Recipient<StoreStream>,
+    supervisor: Recipient<Ending>,
+    statistics: Arc<Statistics>,
+    age_off: AgeOff,
+    leftovers: Option<u64>,
+    highest_ticket: Option<u64>,
+    admissions: Vec<(u64, oneshot::Sender<()>)>,
+    leftovers_tried: Vec<oneshot::Sender<()>>,
+    draining: Option<(DrainStreams, oneshot::Sender<Drained>)>,
+    stopped: bool,
+}
+
+impl HitCacheActor {
+    /// A queue over the pending rows of `state`; `leftovers` is the highest ticket that an earlier start left.
+    pub fn new(
+        claims: Claims,
+        state: Rc<dyn LocalState>,
+        workers: Recipient<StoreStream>,
+        supervisor: Recipient<Ending>,
+        statistics: Arc<Statistics>,
+        age_off: AgeOff,
+    ) -> Result<Self, StateFault> {
+        let leftovers = state.highest_ticket()?;
+        Ok(Self {
+            claims,
+            state,
+            workers,
+            supervisor,
+            statistics,
+            age_off,
+            leftovers,
+            highest_ticket: leftovers,
+            admissions: Vec::new(),
+            leftovers_tried: Vec::new(),
+            draining: None,
+            stopped: false,
+        })
+    }
+
+    /// Fills the queue from the rows, hands out jobs, and answers those who wait. Called after every change.
+    fn advance(&mut self, ctx: &mut Context<Self>) {
+        if let Err(fault) = self.refill() {
+            self.end(EndReason::State(fault));
+            return;
+        }
+        if !self.stopped {
+            while let Some(job) = self.claims.next_job() {
+                self.hand_out(job, ctx);
+            }
+        }
+        self.answer_waiting();
+    }
+
+    fn refill(&mut self) -> Result<(), StateFault> {
+        if self.stopped {
+            return Ok(());
+        }
+        for ticket in self.claims.due_retries(Instant::now()) {
+            match self
+                .state
+                .pending_from(ticket, 1)?
+                .into_iter()
+                .find(|row| row.ticket == ticket)
+            {
+                Some(row) => self.claims.retry(row),
+                None => self.claims.forget(ticket),
+            }
+        }
+        if let (Some((from, room)), Some(highest)) = (self.claims.wants_rows(), self.highest_ticket)
+            && from <= highest
+        {
+            let rows = self.state.pending_from(from, room)?;
+            let exhausted = rows.len() < room;
+            self.claims.admit(rows);
+            if exhausted {
+                self.claims.admitted_through(highest);
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_out(&mut self, job: PendingStream, ctx: &mut Context<Self>) {
+        let refresh_after = self.age_off.refresh_after(job.stream.source());
+        let sent = self.workers.send(StoreStream {
+            stream: job.stream.clone(),
+            refresh_after,
+        });
+        ctx.spawn(sent.into_actor(self).map(move |outcome, actor, ctx| {
+            let outcome = outcome.unwrap_or_else(|lost| {
+                StreamOutcome::Failed(Fault::transient(
+                    "store stream",
+                    &job.stream,
+                    format!("no worker: {lost}"),
+                ))
+            });
+            actor.settle(job, outcome, ctx);
+        }));
+    }
+
+    /// Counts and logs an outcome, and makes its consequence durable before the job counts as done.
+    fn settle(&mut self, job: PendingStream, outcome: StreamOutcome, ctx: &mut Context<Self>) {
+        let settled = self.count(&job.stream, &outcome);
+        let fate = self.claims.fate(&job, settled);
+        let stream = job.stream.clone();
+        let now = Timestamp::now();
+        let fault = match &outcome {
+            StreamOutcome::Missing(fault) | StreamOutcome::Failed(fault) => fault.to_string(),
+            StreamOutcome::Stored { .. } | StreamOutcome::AlreadyStored => String::new(),
+        };
+        let changes = match fate {
+            RowFate::Stored => vec![Change::StreamStored(stream)],
+            RowFate::Missing => vec![Change::StreamMissing(stream, now)],
+            RowFate::Failed => vec![Change::StreamFailed(stream, fault)],
+            RowFate::SetAside => {
+                log::error!(
+                    "stream {stream} is set aside after failing in {} starts: {fault}; it is listed by \
+                     `azul-backup failed-streams` and not tried again by itself",
+                    job.failed_starts.max(1)
+                );
+                vec![
+                    Change::StreamFailed(stream.clone(), fault),
+                    Change::StreamSetAside(stream, now),
+                ]
+            }
+            RowFate::Untouched => vec![],
+        };
+        let state = Rc::clone(&self.state);
+        let recorded = async move {
+            for change in changes {
+                state.record(change).await?;
+            }
+            Ok(())
+        };
+        ctx.spawn(
+            recorded
+                .into_actor(self)
+                .map(move |recorded: Result<(), StateFault>, actor, ctx| {
+                    actor.claims.settle(job.ticket, settled, Instant::now());
+                    match recorded {
+                        Err(fault) => actor.end(EndReason::State(fault)),
+                        Ok(()) if actor.claims.too_many_failures() => actor.end(EndReason::StreamFailures),
+                        Ok(()) => {}
+                    }
+                    actor.advance(ctx);
+                }),
+        );
+    }
+
+    fn count(&self, stream: &StreamId, outcome: &StreamOutcome) -> Settled {
+        let counters = self.statistics.of(stream.source());
+        match outcome {
+            StreamOutcome::Stored { bytes_in, bytes_out } => {
+                counters.streams_ok.add(1);
+                counters.bytes_in.add(*bytes_in);
+                counters.bytes_out.add(*bytes_out);
+                Settled::Safe
+            }
+            StreamOutcome::AlreadyStored => {
+                counters.streams_present.add(1);
+                Settled::Safe
+            }
+            StreamOutcome::Missing(fault) => {
+                log::debug!("{fault}");
+                counters.streams_missing.add(1);
+                Settled::Missing
+            }
+            StreamOutcome::Failed(fault) if fault.kind() == FaultKind::Cancelled => {
+                log::info!("stream {stream} stays pending: {fault}");
+                Settled::Cancelled
+            }
+            StreamOutcome::Failed(fault) => {
+                log::warn!("stream {stream} could not be stored and stays pending: {fault}");
+                counters.streams_failed.add(1);
+                if fault.is_transient() {
+                    Settled::ServerFailed
+                } else {
+                    Settled::StreamFailed
+                }
+            }
+        }
+    }
+
+    fn answer_waiting(&mut self) {
+        for (_, waiter) in self
+            .admissions
+            .extract_if(.., |(ticket, _)| self.claims.admitted(*ticket))
+        {
+            let _gone = waiter.send(());
+        }
+        if self.leftovers.is_none_or(|ticket| self.claims.tried(ticket)) {
+            self.leftovers = None;
+            for waiter in self.leftovers_tried.drain(..) {
+                let _gone = waiter.send(());
+            }
+        }
+        let drained = match &self.draining {
+            Some((DrainStreams::WhatIsOut, _)) => self.claims.out() == 0,
+            Some((DrainStreams::Everything, _)) => {
+                let all_read = self
+                    .highest_ticket
+                    .is_none_or(|ticket| self.claims.admitted(ticket));
+                self.stopped |= all_read && self.claims.waiting() == 0;
+                self.stopped && self.claims.out() == 0
+            }
+            None => false,
+        };
+        if drained && let Some((_, waiter)) = self.draining.take() {
+            let _gone = waiter.send(Drained {
+                pending: self.state.counts().pending,
+            });
+        }
+    }
+
+    /// Asks the supervisor to end the backup; no further jobs are handed out.
+    fn end(&mut self, reason: EndReason) {
+        if !std::mem::replace(&mut self.stopped, true) {
+            crate::post(&self.supervisor, Ending { reason });
+        }
+    }
+
+    fn revive_missing(&mut self, ctx: &mut Context<Self>) {
+        let state = Rc::clone(&self.state);
+        let now = Timestamp::now();
+        let asked_before = Timestamp::from_micros(
+            now.as_micros() - i64::try_from(ASK_AGAIN_AFTER.as_micros()).unwrap_or(i64::MAX),
+        );
+        let revived = async move { state.revive_missing(asked_before, now).await };
+        ctx.spawn(revived.into_actor(self).map(|revived, actor, ctx| {
+            match revived {
+                Ok(0) => {}
+                Ok(count) => {
+                    log::info!("{count} streams that were missing a day ago are asked for once more")
+                }
+                Err(fault) => actor.end(EndReason::State(fault)),
+            }
+            match actor.state.highest_ticket() {
+                Ok(highest) => actor.highest_ticket = actor.highest_ticket.max(highest),
+                Err(fault) => actor.end(EndReason::State(fault)),
+            }
+            actor.advance(ctx);
+        }));
+    }
+}
+
+impl Actor for HitCacheActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.revive_missing(ctx);
+        ctx.run_interval(REVIVE_EVERY, |actor, ctx| actor.revive_missing(ctx));
+        // Retries fall due without a message: look once a second, which costs one look at the first of them.
+        ctx.run_interval(Duration::from_secs(1), |actor, ctx| {
+            if actor.claims.next_retry().is_some_and(|at| at <= Instant::now()) {
+                actor.advance(ctx);
+            }
+        });
+    }
+}
+
+impl Handler<NameStreams> for HitCacheActor {
+    type Result = ResponseActFuture<Self, Result<Option<u64>, StateFault>>;
+
+    fn handle(&mut self, named: NameStreams, _: &mut Self::Context) -> Self::Result {
+        let now = Instant::now();
+        let (mut new, mut sources) = (Vec::new(), Vec::new());
+        for stream in named.streams {
+            if self
+                .claims
+                .is_known(&stream, now, self.age_off.fresh(stream.source()))
+            {
+                self.statistics.of(stream.source()).duplicates.add(1);
+            } else {
+                sources.push(stream.source().clone());
+                new.push(stream);
+            }
+        }
+        let state = Rc::clone(&self.state);
+        let rows = async move {
+            if new.is_empty() {
+                Ok(NamedStreams::default())
+            } else {
+                state.name_streams(new, Timestamp::now()).await
+            }
+        };
+        Box::pin(rows.into_actor(self).map(move |named, actor, ctx| {
+            let named = named?;
+            if let Some(source) = sources.first() {
+                actor
+                    .statistics
+                    .of(source)
+                    .duplicates
+                    .add(u64::from(named.dropped));
+            }
+            actor.highest_ticket = actor.highest_ticket.max(named.last_ticket);
+            actor.advance(ctx);
+            Ok(named.last_ticket)
+        }))
+    }
+}
+
+impl Handler<AwaitAdmission> for HitCacheActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, wait: AwaitAdmission, ctx: &mut Self::Context) -> Self::Result {
+        let (admitted, waiting) = oneshot::channel();
+        self.admissions.push((wait.ticket, admitted));
+        self.advance(ctx);
+        Box::pin(async move { waiting.await.unwrap_or_default() })
+    }
+}
+
+impl Handler<AwaitLeftovers> for HitCacheActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: AwaitLeftovers, ctx: &mut Self::Context) -> Self::Result {
+        let (tried, waiting) = oneshot::channel();
+        self.leftovers_tried.push(tried);
+        self.advance(ctx);
+        Box::pin(async move { waiting.await.unwrap_or_default() })
+    }
+}
+
+impl Handler<DrainStreams> for HitCacheActor {
+    type Result = ResponseFuture<Drained>;
+
+    fn handle(&mut self, drain: DrainStreams, ctx: &mut Self::Context) -> Self::Result {
+        let (drained, waiting) = oneshot::channel();
+        if drain == DrainStreams::WhatIsOut {
+            self.stopped = true;
+            self.claims.abandon_waiting();
+        }
+        // Nobody waits for room any more: the rows are durable.
+        self.admissions.clear();
+        self.leftovers_tried.clear();
+        self.draining = Some((drain, drained));
+        self.advance(ctx);
+        Box::pin(async move { waiting.await.unwrap_or_default() })
+    }
+}
+
+impl Handler<AskQueueDepth> for HitCacheActor {
+    type Result = QueueDepth;
+
+    fn handle(&mut self, _: AskQueueDepth, _: &mut Self::Context) -> Self::Result {
+        QueueDepth {
+            waiting: self.claims.waiting(),
+            out: self.claims.out(),
+        }
+    }
+}

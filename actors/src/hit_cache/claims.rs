@@ -1,0 +1,449 @@
+//! Decides which stream is downloaded next, and which request for one is dropped.
+//!
+//! A stream is *known* only once it is safe in the bucket: a crash forgets claims, never facts. What has been
+//! named lies as a row in local state, in the order of its ticket; of these at most `most_waiting` are held in
+//! memory. The *cursor* is the ticket up to which rows have been read: a feed whose last ticket is below it has
+//! had all its streams admitted.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use lru::LruCache;
+use tokio::time::Instant;
+
+use crate::ports::state::PendingStream;
+use crate::stream_id::StreamId;
+
+/// The wait before a failed stream is tried again in the same run; it doubles with each failure.
+const FIRST_RETRY: Duration = Duration::from_secs(30);
+
+/// The longest wait before a failed stream is tried again.
+const LONGEST_RETRY: Duration = Duration::from_secs(30 * 60);
+
+/// The most failed streams for which a retry in the same run is remembered; the others wait for the next start.
+const MOST_RETRIES: usize = 10_000;
+
+/// In how many starts a stream may fail before it is set aside.
+const FAILED_STARTS: u32 = 3;
+
+/// Bounds of the cache.
+#[derive(Clone, Debug)]
+pub struct ClaimRules {
+    /// Streams remembered as safe.
+    pub cache_size: NonZeroUsize,
+    /// Requests that may wait in memory.
+    pub most_waiting: usize,
+    /// Jobs that may be out: the number of workers.
+    pub most_out: usize,
+    /// Failures in a row, with no success in between, that end the backup.
+    pub failures_in_row: u32,
+}
+
+/// How a job ended, as far as the queue is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Safe in the bucket.
+    Safe,
+    /// The dispatcher does not have it.
+    Missing,
+    /// The bucket or the dispatcher did not work.
+    ServerFailed,
+    /// Something is wrong with this one stream.
+    StreamFailed,
+    /// Given up because of a stop: the row stays as it was.
+    Cancelled,
+}
+
+/// What becomes of the row of a stream that has been settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowFate {
+    /// It goes: the stream is safe.
+    Stored,
+    /// It is remembered as missing.
+    Missing,
+    /// It stays pending, with one more failure.
+    Failed,
+    /// It is moved to the failed streams, for good.
+    SetAside,
+    /// It stays as it is.
+    Untouched,
+}
+
+/// The queue of streams and the memory of what is safe.
+#[derive(Debug)]
+pub struct Claims {
+    rules: ClaimRules,
+    known: LruCache<StreamId, Instant>,
+    waiting: VecDeque<PendingStream>,
+    out: BTreeMap<u64, PendingStream>,
+    retries: BTreeSet<(Instant, u64)>,
+    retry_failures: BTreeMap<u64, u32>,
+    cursor: u64,
+    failures: u32,
+    start: u64,
+}
+
+impl Claims {
+    /// Nothing known, nothing waiting; `start` is the number of this start.
+    pub fn new(rules: ClaimRules, start: u64) -> Self {
+        Self {
+            known: LruCache::new(rules.cache_size),
+            rules,
+            waiting: VecDeque::new(),
+            out: BTreeMap::new(),
+            retries: BTreeSet::new(),
+            retry_failures: BTreeMap::new(),
+            cursor: 0,
+            failures: 0,
+            start,
+        }
+    }
+
+    /// Whether a request for `stream` can be dropped: it has been safe for no longer than `fresh`, where the
+    /// source ages off. What is safe for longer has to be looked at in the bucket, lest it expire there while
+    /// events go on naming it.
+    pub fn is_known(&mut self, stream: &StreamId, now: Instant, fresh: Option<Duration>) -> bool {
+        self.known
+            .get(stream)
+            .is_some_and(|since| fresh.is_none_or(|fresh| now.duration_since(*since) < fresh))
+    }
+
+    /// From which ticket on rows are to be read, and how many at most. `None`: there is no room.
+    pub fn wants_rows(&self) -> Option<(u64, usize)> {
+        let room = self.rules.most_waiting.saturating_sub(self.waiting.len());
+        (room > 0).then_some((self.cursor, room))
+    }
+
+    /// Takes in rows that were read from the cursor on, in their order. Rows below it are in the queue already.
+    pub fn admit(&mut self, rows: Vec<PendingStream>) {
+        for row in rows {
+            if row.ticket >= self.cursor {
+                self.cursor = row.ticket + 1;
+                self.waiting.push_back(row);
+            }
+        }
+    }
+
+    /// There are no rows left between the cursor and `ticket`: they have been settled, or never were.
+    pub fn admitted_through(&mut self, ticket: u64) {
+        self.cursor = self.cursor.max(ticket + 1);
+    }
+
+    /// Whether all streams up to and including `ticket` have been admitted.
+    pub fn admitted(&self, ticket: u64) -> bool {
+        ticket < self.cursor
+    }
+
+    /// Whether every stream up to and including `ticket` has been tried since the start.
+    pub fn tried(&self, ticket: u64) -> bool {
+        self.admitted(ticket)
+            && self.waiting.iter().all(|row| row.ticket > ticket)
+            && self.out.range(..=ticket).next().is_none()
+    }
+
+    /// Hands out the next job, if a worker is free.
+    pub fn next_job(&mut self) -> Option<PendingStream> {
+        if self.out.len() >= self.rules.most_out {
+            return None;
+        }
+        let row = self.waiting.pop_front()?;
+        self.out.insert(row.ticket, row.clone());
+        Some(row)
+    }
+
+    /// Takes a job back, once what became of its row is durable.
+    pub fn settle(&mut self, ticket: u64, settled: Settled, now: Instant) -> RowFate {
+        let Some(row) = self.out.remove(&ticket) else {
+            return RowFate::Untouched;
+        };
+        let fate = self.fate(&row, settled);
+        let first_failure = row.failures == 0 && !self.retry_failures.contains_key(&ticket);
+        match settled {
+            Settled::Safe | Settled::Missing => self.failures = 0,
+            Settled::ServerFailed if first_failure => self.failures += 1,
+            Settled::ServerFailed | Settled::StreamFailed | Settled::Cancelled => {}
+        }
+        match fate {
+            RowFate::Stored => {
+                self.known.put(row.stream, now);
+            }
+            RowFate::Failed => self.retry_later(ticket, now),
+            RowFate::Missing | RowFate::SetAside | RowFate::Untouched => {}
+        }
+        if fate != RowFate::Failed {
+            self.retry_failures.remove(&ticket);
+        }
+        fate
+    }
+
+    /// What becomes of the row of a job that ended so.
+    pub fn fate(&self, row: &PendingStream, settled: Settled) -> RowFate {
+        let failed_before = row.failures > 0 && row.last_failed_start < self.start;
+        match settled {
+            Settled::Safe => RowFate::Stored,
+            Settled::Missing if failed_before => RowFate::SetAside,
+            Settled::Missing => RowFate::Missing,
+            Settled::Cancelled => RowFate::Untouched,
+            Settled::ServerFailed | Settled::StreamFailed => {
+                let counted = row.last_failed_start == self.start;
+                let starts = row.failed_starts + u32::from(!counted);
+                if starts >= FAILED_STARTS {
+                    RowFate::SetAside
+                } else {
+                    RowFate::Failed
+                }
+            }
+        }
+    }
+
+    fn retry_later(&mut self, ticket: u64, now: Instant) {
+        let failures = self.retry_failures.get(&ticket).copied().unwrap_or_default();
+        if self.retry_failures.len() >= MOST_RETRIES && failures == 0 {
+            return;
+        }
+        let wait = FIRST_RETRY
+            .saturating_mul(1 << failures.min(10))
+            .min(LONGEST_RETRY);
+        self.retry_failures.insert(ticket, failures + 1);
+        self.retries.insert((now + wait, ticket));
+    }
+
+    /// The tickets whose time has come, as far as there is room; their rows are to be read and given to
+    /// [`Claims::retry`].
+    pub fn due_retries(&mut self, now: Instant) -> Vec<u64> {
+        let room = self.rules.most_waiting.saturating_sub(self.waiting.len());
+        let due: Vec<_> = self
+            .retries
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .take(room)
+            .copied()
+            .collect();
+        for entry in &due {
+            self.retries.remove(entry);
+        }
+        due.into_iter().map(|(_, ticket)| ticket).collect()
+    }
+
+    /// Puts a failed stream, whose time has come, back into the queue.
+    pub fn retry(&mut self, row: PendingStream) {
+        self.waiting.push_back(row);
+    }
+
+    /// The row of a ticket that was due is gone: somebody else settled it.
+    pub fn forget(&mut self, ticket: u64) {
+        self.retry_failures.remove(&ticket);
+    }
+
+    /// When the next failed stream is due.
+    pub fn next_retry(&self) -> Option<Instant> {
+        self.retries.first().map(|(at, _)| *at)
+    }
+
+    /// Whether so many streams failed in a row that the backup has to end.
+    pub fn too_many_failures(&self) -> bool {
+        self.failures >= self.rules.failures_in_row
+    }
+
+    /// Drops the queue, which stays in local state. Jobs that are out are not touched.
+    pub fn abandon_waiting(&mut self) -> usize {
+        let abandoned = self.waiting.len();
+        self.waiting.clear();
+        abandoned
+    }
+
+    /// Requests waiting in memory.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Jobs that are out.
+    pub fn out(&self) -> usize {
+        self.out.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::timestamp::Timestamp;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn claims(waiting: usize, out: usize) -> Claims {
+        let rules = ClaimRules {
+            cache_size: NonZeroUsize::new(4).unwrap(),
+            most_waiting: waiting,
+            most_out: out,
+            failures_in_row: 2,
+        };
+        Claims::new(rules, 7)
+    }
+
+    fn row(ticket: u64) -> PendingStream {
+        PendingStream {
+            ticket,
+            stream: StreamId::new("samples", "content", &format!("{ticket:064x}")).unwrap(),
+            named: Timestamp::default(),
+            failures: 0,
+            failed_starts: 0,
+            last_failed_start: 0,
+            last_fault: None,
+        }
+    }
+
+    fn failed_before(ticket: u64, starts: u32) -> PendingStream {
+        PendingStream {
+            failures: starts,
+            failed_starts: starts,
+            last_failed_start: 6,
+            ..row(ticket)
+        }
+    }
+
+    fn run(claims: &mut Claims, row: PendingStream, settled: Settled) -> RowFate {
+        let ticket = row.ticket;
+        claims.admit(vec![row]);
+        assert_eq!(claims.next_job().map(|job| job.ticket), Some(ticket));
+        claims.settle(ticket, settled, Instant::now())
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_known_only_once_it_is_safe() {
+        let mut claims = claims(10, 1);
+        let now = Instant::now();
+        for (ticket, settled) in [
+            (1, Settled::Missing),
+            (2, Settled::ServerFailed),
+            (3, Settled::StreamFailed),
+            (4, Settled::Cancelled),
+            (5, Settled::Safe),
+        ] {
+            assert!(!claims.is_known(&row(ticket).stream, now, None));
+            run(&mut claims, row(ticket), settled);
+            assert_eq!(
+                claims.is_known(&row(ticket).stream, now, None),
+                settled == Settled::Safe
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_age_off_is_looked_at_again() {
+        let mut claims = claims(10, 1);
+        run(&mut claims, row(1), Settled::Safe);
+        tokio::time::advance(HOUR).await;
+        let now = Instant::now();
+        assert!(claims.is_known(&row(1).stream, now, None));
+        assert!(claims.is_known(&row(1).stream, now, Some(2 * HOUR)));
+        assert!(!claims.is_known(&row(1).stream, now, Some(HOUR)));
+    }
+
+    #[tokio::test]
+    async fn five_bad_streams_do_not_end_every_start() {
+        let mut claims = claims(10, 1);
+        for ticket in 1..6 {
+            run(&mut claims, row(2 * ticket), Settled::StreamFailed);
+            run(
+                &mut claims,
+                failed_before(2 * ticket + 1, 1),
+                Settled::ServerFailed,
+            );
+        }
+        assert!(!claims.too_many_failures());
+        run(&mut claims, row(20), Settled::ServerFailed);
+        run(&mut claims, row(21), Settled::Safe);
+        run(&mut claims, row(22), Settled::ServerFailed);
+        assert!(!claims.too_many_failures(), "a success lay in between");
+        run(&mut claims, row(23), Settled::ServerFailed);
+        assert!(claims.too_many_failures());
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_set_aside_after_three_starts_or_when_it_is_gone() {
+        let mut claims = claims(10, 1);
+        assert_eq!(
+            run(&mut claims, failed_before(1, 1), Settled::StreamFailed),
+            RowFate::Failed
+        );
+        assert_eq!(
+            run(&mut claims, failed_before(2, 2), Settled::StreamFailed),
+            RowFate::SetAside
+        );
+        assert_eq!(
+            run(&mut claims, failed_before(3, 1), Settled::Missing),
+            RowFate::SetAside
+        );
+        assert_eq!(run(&mut claims, row(4), Settled::Missing), RowFate::Missing);
+        let same_start = PendingStream {
+            last_failed_start: 7,
+            ..failed_before(5, 2)
+        };
+        assert_eq!(
+            run(&mut claims, same_start, Settled::StreamFailed),
+            RowFate::Failed
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_stream_is_tried_again_after_a_growing_delay() {
+        let mut claims = claims(10, 1);
+        run(&mut claims, row(1), Settled::StreamFailed);
+        for wait in [30, 60, 120] {
+            let due = claims.next_retry().unwrap();
+            assert_eq!(due.duration_since(Instant::now()).as_secs(), wait);
+            assert!(claims.due_retries(Instant::now()).is_empty());
+            tokio::time::advance(Duration::from_secs(wait)).await;
+            assert_eq!(claims.due_retries(Instant::now()), [1]);
+            claims.retry(row(1));
+            assert_eq!(claims.next_job().unwrap().ticket, 1);
+            claims.settle(1, Settled::StreamFailed, Instant::now());
+        }
+    }
+
+    #[tokio::test]
+    async fn feeds_wait_until_the_last_stream_of_their_batch_is_admitted() {
+        let mut claims = claims(2, 1);
+        claims.admit(vec![row(1), row(2)]);
+        assert!(claims.admitted(2) && !claims.admitted(3));
+        assert_eq!(claims.wants_rows(), None);
+        claims.next_job();
+        assert_eq!(claims.wants_rows(), Some((3, 1)));
+        assert!(!claims.tried(1));
+        claims.settle(1, Settled::StreamFailed, Instant::now());
+        assert!(claims.tried(1) && !claims.tried(2));
+    }
+
+    proptest! {
+        #[test]
+        fn bounds_hold_and_every_row_is_handed_out(
+            waiting in 1..20usize, out in 1..5usize, rows in 0..200u64, choices in prop::collection::vec(0..4u8, 0..600),
+        ) {
+            tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+                let mut claims = claims(waiting, out);
+                let mut tried = BTreeSet::new();
+                let mut busy: Vec<u64> = Vec::new();
+                let mut choices = choices.into_iter().chain(std::iter::repeat(0));
+                while tried.len() < usize::try_from(rows).unwrap() {
+                    if let Some((from, room)) = claims.wants_rows() {
+                        claims.admit((from..rows).take(room).map(row).collect());
+                    }
+                    assert!(claims.waiting() <= waiting);
+                    while let Some(job) = claims.next_job() {
+                        assert!(tried.insert(job.ticket), "handed out twice");
+                        busy.push(job.ticket);
+                        assert!(claims.out() <= out);
+                    }
+                    let settled = [Settled::Safe, Settled::Missing, Settled::StreamFailed, Settled::ServerFailed];
+                    let choice = usize::from(choices.next().unwrap());
+                    if let Some(ticket) = busy.pop() {
+                        claims.settle(ticket, settled[choice], Instant::now());
+                    }
+                }
+            });
+        }
+    }
+}
