@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | negative | version 4, or not understood |
 //! | 5, 6 | that version if the whole walks as such, else as below |
-//! | any other | version 4 if the whole walks as such, else of an unknown version: see [`newer`](super::newer) |
+//! | any other | version 4 if the whole walks as such, else of an unknown version: see [`super::newer`] |
 //!
 //! Nothing that was received is dropped: a bulk that is not understood is an error for the caller, who puts the
 //! file aside.

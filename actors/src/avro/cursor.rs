@@ -50,7 +50,7 @@ impl<'a> Cursor<'a> {
             raw |= u64::from(byte & 0x7f) << (7 * index);
             if *byte < 0x80 {
                 if index + 1 == LONGEST_LONG && *byte > 1 {
-                    return Err(WalkError::Corrupt("a number exceeds 64 bits"));
+                    return Err(WalkError::Corrupt(BEYOND_64_BITS));
                 }
                 self.rest = &self.rest[index + 1..];
                 return Ok(zigzag(raw));
@@ -59,7 +59,7 @@ impl<'a> Cursor<'a> {
         if self.rest.len() < LONGEST_LONG {
             Err(WalkError::Truncated)
         } else {
-            Err(WalkError::Corrupt("a number exceeds 64 bits"))
+            Err(WalkError::Corrupt(BEYOND_64_BITS))
         }
     }
 
@@ -103,7 +103,7 @@ impl<'a> Cursor<'a> {
         let count = self.long()?;
         let size = if count < 0 {
             let size = self.long()?;
-            Some(u64::try_from(size).map_err(|_| WalkError::Corrupt("the size of a block is negative"))?)
+            Some(u64::try_from(size).map_err(|_| WalkError::Corrupt(NEGATIVE_SIZE))?)
         } else {
             None
         };
@@ -133,6 +133,12 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 }
+
+/// The reason when a number takes more bits than a long has.
+pub(crate) const BEYOND_64_BITS: &str = "a number exceeds 64 bits";
+
+/// The reason when a block claims to take less than nothing.
+pub(crate) const NEGATIVE_SIZE: &str = "the size of a block is negative";
 
 /// The reason when the items of a block do not take what its head says.
 pub(crate) const WRONG_SIZE: &str = "the size of a block is not that of its items";

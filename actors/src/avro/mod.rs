@@ -6,6 +6,7 @@
 //! | Is it valid, which binaries does it ask for? | [`validity`] |
 //! | What does a received bulk hold? | [`bulk`], with an own answer for versions that are too new: [`newer`] |
 //! | How does a bundle come into being? | [`join`]: from the blocks of the bulks, byte for byte |
+//! | What is the whole of it, for people? | [`schema`] and [`json`], by apache-avro |
 //!
 //! The walk and the schemas are written independently of each other and held against each other by tests.
 
@@ -13,8 +14,14 @@ use serde::{Deserialize, Serialize};
 
 pub mod bulk;
 mod cursor;
+#[cfg(any(test, feature = "testkit"))]
+pub mod differential;
+#[cfg(any(test, feature = "testkit"))]
+pub mod encode;
 pub mod join;
+pub mod json;
 pub mod newer;
+pub mod schema;
 pub mod validity;
 pub mod walk;
 mod window;
