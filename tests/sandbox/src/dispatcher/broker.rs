@@ -1,0 +1,538 @@
+//! Kafka and the dispatcher's consumers of it, without a network: which event a consumer is given, and which it
+//! never gets.
+//!
+//! * A consumer (name, version, model, sources, actions) that was never seen reads from the oldest event.
+//! * Offsets move when events are taken, not when they arrive: what was collected for a client that has gone, or
+//!   for an answer that broke off, this consumer never gets again.
+//! * A restart costs every consumer that the dispatcher has open, and that has unread events, the one event that
+//!   had been taken in advance for it, and what was being collected.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use actors::feed::{Feed, Model};
+use actors::timestamp::Timestamp;
+use bytes::Bytes;
+
+use crate::generator::FeedEvents;
+
+/// An event given as bytes.
+#[derive(Clone, Debug)]
+pub struct RawEvent {
+    /// Its key in Kafka.
+    pub kafka_key: String,
+    /// When it happened.
+    pub timestamp: Timestamp,
+    /// The event as it is put into bulks, whatever their version.
+    pub bytes: Bytes,
+}
+
+/// Names one event.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventRef {
+    /// Where it lies.
+    pub feed: Feed,
+    /// Its key in Kafka.
+    pub kafka_key: String,
+    /// When it happened.
+    pub timestamp: Timestamp,
+}
+
+/// Who pulls: what offsets belong to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Consumer {
+    /// The name in the request.
+    pub name: String,
+    /// The version in the request.
+    pub version: String,
+    /// Which model.
+    pub model: Model,
+    /// Only these sources; all where empty.
+    pub sources: BTreeSet<String>,
+    /// Only these actions; all where empty.
+    pub actions: BTreeSet<String>,
+}
+
+impl Consumer {
+    fn wants(&self, feed: &Feed) -> bool {
+        let chosen = |set: &BTreeSet<String>, word: &str| set.is_empty() || set.contains(word);
+        feed.model() == self.model
+            && (self.model != Model::Binary
+                || chosen(&self.sources, feed.source().as_str())
+                    && chosen(&self.actions, feed.action().as_str()))
+    }
+}
+
+impl fmt::Display for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// The place of one event: which log, and its offset there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    log: u32,
+    offset: u32,
+}
+
+/// Where the bytes of an event come from.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    /// It is made when it is asked for.
+    Made(Arc<FeedEvents>, u64),
+    /// It was encoded ahead of time.
+    Ready(Bytes),
+}
+
+impl Origin {
+    /// Appends the event as `version` writes it.
+    pub(super) fn encode(&self, out: &mut Vec<u8>, version: i64) {
+        match self {
+            Self::Made(events, number) => events.event(*number).encode(out, version),
+            Self::Ready(bytes) => out.extend_from_slice(bytes),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Entry {
+    Made(u32),
+    Raw(Arc<RawEvent>),
+}
+
+/// Events of a generated feed, encoded ahead of time in one version.
+#[derive(Debug)]
+struct Arena {
+    version: i64,
+    bytes: Bytes,
+    ends: Vec<usize>,
+}
+
+impl Arena {
+    fn new(events: &FeedEvents, version: i64) -> Self {
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        for number in 0..events.len() {
+            events.event(number).encode(&mut bytes, version);
+            ends.push(bytes.len());
+        }
+        Self {
+            version,
+            bytes: bytes.into(),
+            ends,
+        }
+    }
+
+    fn event(&self, number: usize) -> Bytes {
+        let start = if number == 0 { 0 } else { self.ends[number - 1] };
+        self.bytes.slice(start..self.ends[number])
+    }
+}
+
+#[derive(Debug)]
+struct Log {
+    feed: Feed,
+    made: Option<Arc<FeedEvents>>,
+    arena: Option<Arena>,
+    entries: Vec<Entry>,
+}
+
+/// What became of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is on its way.
+    BeingSent,
+    /// All its bytes were handed to the connection while the client was there.
+    HandedOut,
+    /// The client had gone, before the answer or during it: its events are lost to this consumer.
+    ClientGone,
+    /// The answer was made to break off, or its events to be forgotten, by a fault knob.
+    BrokenOff,
+    /// The dispatcher was restarted while it collected or sent it.
+    LostAtRestart,
+}
+
+/// One pull and what it took.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Who pulled.
+    pub consumer: Consumer,
+    /// What was taken, in order.
+    pub events: Vec<Place>,
+    /// How many were withheld from it.
+    pub filtered: u64,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    offsets: BTreeMap<u32, u32>,
+    open: bool,
+    seen: HashSet<String>,
+    in_flight: usize,
+    in_flight_peak: usize,
+}
+
+/// All feeds, all consumers, and the record of who got what.
+#[derive(Debug, Default)]
+pub struct Broker {
+    logs: Vec<Log>,
+    groups: BTreeMap<Consumer, Group>,
+    collecting: BTreeMap<u64, Answer>,
+    answers: BTreeMap<u64, Answer>,
+    next_pull: u64,
+    lost_in_advance: Vec<(Consumer, Place)>,
+    dedupe: bool,
+}
+
+impl Broker {
+    /// An empty one; with `dedupe` it gives each consumer a Kafka key only once.
+    pub fn new(dedupe: bool) -> Self {
+        Self {
+            dedupe,
+            ..Self::default()
+        }
+    }
+
+    fn log(&mut self, feed: &Feed) -> &mut Log {
+        let index = self
+            .logs
+            .iter()
+            .position(|log| log.feed == *feed)
+            .unwrap_or_else(|| {
+                self.logs.push(Log {
+                    feed: feed.clone(),
+                    made: None,
+                    arena: None,
+                    entries: Vec::new(),
+                });
+                self.logs.len() - 1
+            });
+        &mut self.logs[index]
+    }
+
+    /// Puts events at the end of their feed.
+    pub fn append(&mut self, feed: &Feed, events: impl IntoIterator<Item = RawEvent>) {
+        let log = self.log(feed);
+        log.entries
+            .extend(events.into_iter().map(|event| Entry::Raw(Arc::new(event))));
+    }
+
+    /// Takes up a generated feed, none of whose events is visible yet; with `ahead`, encodes them all now.
+    pub fn adopt(&mut self, events: FeedEvents, ahead: Option<i64>) {
+        let arena = ahead.map(|version| Arena::new(&events, version));
+        let log = self.log(&events.feed().clone());
+        log.made = Some(Arc::new(events));
+        log.arena = arena;
+    }
+
+    /// Makes the next `count` events of a generated feed visible, as if they had just been published.
+    pub fn release(&mut self, feed: &Feed, count: u64) {
+        let log = self.log(feed);
+        let total = log.made.as_ref().map_or(0, |events| events.len());
+        let made = log
+            .entries
+            .iter()
+            .filter(|entry| matches!(entry, Entry::Made(_)))
+            .count() as u64;
+        log.entries
+            .extend((made..total.min(made + count)).map(|number| Entry::Made(number as u32)));
+    }
+
+    /// All feeds with the number of their visible events.
+    pub fn feeds(&self) -> Vec<(Feed, u64)> {
+        self.logs
+            .iter()
+            .map(|log| (log.feed.clone(), log.entries.len() as u64))
+            .collect()
+    }
+
+    /// The places of all visible events of a feed.
+    pub fn places(&self, feed: &Feed) -> Vec<Place> {
+        let found = self.logs.iter().position(|log| log.feed == *feed);
+        found.map_or_else(Vec::new, |log| {
+            (0..self.logs[log].entries.len())
+                .map(|offset| Place {
+                    log: log as u32,
+                    offset: offset as u32,
+                })
+                .collect()
+        })
+    }
+
+    /// The name of the event at a place.
+    pub fn event(&self, place: Place) -> EventRef {
+        let log = &self.logs[place.log as usize];
+        let (kafka_key, timestamp) = match &log.entries[place.offset as usize] {
+            Entry::Raw(event) => (event.kafka_key.clone(), event.timestamp),
+            Entry::Made(number) => match &log.made {
+                Some(events) => {
+                    let event = events.event(u64::from(*number));
+                    (
+                        event.kafka_key().to_owned(),
+                        Timestamp::from_micros(event.timestamp()),
+                    )
+                }
+                None => (String::new(), Timestamp::default()),
+            },
+        };
+        EventRef {
+            feed: log.feed.clone(),
+            kafka_key,
+            timestamp,
+        }
+    }
+
+    /// Where the bytes of the event at a place come from, in a bulk of `version`.
+    pub(super) fn origin(&self, place: Place, version: i64) -> Origin {
+        let log = &self.logs[place.log as usize];
+        match (&log.entries[place.offset as usize], &log.arena, &log.made) {
+            (Entry::Raw(event), _, _) => Origin::Ready(event.bytes.clone()),
+            (Entry::Made(number), Some(arena), _) if arena.version == version => {
+                Origin::Ready(arena.event(*number as usize))
+            }
+            (Entry::Made(number), _, Some(events)) => Origin::Made(Arc::clone(events), u64::from(*number)),
+            (Entry::Made(_), _, None) => Origin::Ready(Bytes::new()),
+        }
+    }
+
+    /// A pull has arrived; returns its number.
+    pub(super) fn begin(&mut self, consumer: Consumer, reset: bool) -> u64 {
+        let group = self.groups.entry(consumer.clone()).or_default();
+        if reset && group.open {
+            group.offsets.clear();
+            group.seen.clear();
+        }
+        group.open = true;
+        group.in_flight += 1;
+        group.in_flight_peak = group.in_flight_peak.max(group.in_flight);
+        self.next_pull += 1;
+        let answer = Answer {
+            consumer,
+            events: Vec::new(),
+            filtered: 0,
+            fate: Fate::BeingSent,
+        };
+        self.collecting.insert(self.next_pull, answer);
+        self.next_pull
+    }
+
+    /// Takes what there is for a pull until it has `limit` events; returns how many it has.
+    pub(super) fn collect(&mut self, pull: u64, limit: usize) -> usize {
+        let Some(answer) = self.collecting.get_mut(&pull) else {
+            return 0;
+        };
+        let Some(group) = self.groups.get_mut(&answer.consumer) else {
+            return 0;
+        };
+        for (index, log) in (0u32..).zip(&self.logs) {
+            if !answer.consumer.wants(&log.feed) {
+                continue;
+            }
+            let offset = group.offsets.entry(index).or_default();
+            while answer.events.len() < limit && (*offset as usize) < log.entries.len() {
+                let place = Place {
+                    log: index,
+                    offset: *offset,
+                };
+                *offset += 1;
+                if self.dedupe && !group.seen.insert(key_of(log, place.offset)) {
+                    answer.filtered += 1;
+                } else {
+                    answer.events.push(place);
+                }
+            }
+        }
+        answer.events.len()
+    }
+
+    /// Ends the collecting of a pull; its answer is on its way. `None` if a restart came in between.
+    pub(super) fn answer(&mut self, pull: u64) -> Option<Answer> {
+        let answer = self.collecting.remove(&pull)?;
+        if let Some(group) = self.groups.get_mut(&answer.consumer) {
+            group.in_flight = group.in_flight.saturating_sub(1);
+        }
+        self.answers.insert(pull, answer.clone());
+        Some(answer)
+    }
+
+    /// Notes what became of an answer that was on its way.
+    pub(super) fn settle(&mut self, pull: u64, fate: Fate) {
+        if let Some(answer) = self.answers.get_mut(&pull)
+            && answer.fate == Fate::BeingSent
+        {
+            answer.fate = fate;
+        }
+    }
+
+    /// The dispatcher has been restarted.
+    pub(super) fn restart(&mut self) {
+        for (pull, mut answer) in std::mem::take(&mut self.collecting) {
+            answer.fate = Fate::LostAtRestart;
+            self.answers.insert(pull, answer);
+        }
+        for answer in self
+            .answers
+            .values_mut()
+            .filter(|answer| answer.fate == Fate::BeingSent)
+        {
+            answer.fate = Fate::LostAtRestart;
+        }
+        let Self {
+            groups,
+            logs,
+            lost_in_advance,
+            ..
+        } = self;
+        for (consumer, group) in groups.iter_mut().filter(|(_, group)| group.open) {
+            (group.open, group.in_flight) = (false, 0);
+            group.seen.clear();
+            let mut unread = (0u32..)
+                .zip(logs.iter())
+                .filter(|(_, log)| consumer.wants(&log.feed))
+                .filter_map(|(index, log)| {
+                    let offset = group.offsets.get(&index).copied().unwrap_or_default();
+                    ((offset as usize) < log.entries.len()).then_some(Place { log: index, offset })
+                });
+            if let Some(place) = unread.next() {
+                group.offsets.insert(place.log, place.offset + 1);
+                lost_in_advance.push((consumer.clone(), place));
+            }
+        }
+    }
+
+    /// All answers so far, by the order in which their pulls arrived.
+    pub fn answers(&self) -> impl Iterator<Item = &Answer> {
+        self.answers.values()
+    }
+
+    /// What restarts cost consumers that had no pull in flight.
+    pub fn lost_in_advance(&self) -> &[(Consumer, Place)] {
+        &self.lost_in_advance
+    }
+
+    /// How many pulls of a consumer were open at once, at most.
+    pub fn pulls_at_once(&self, name: &str) -> usize {
+        let of_name = self.groups.iter().filter(|(consumer, _)| consumer.name == name);
+        of_name.map(|(_, group)| group.in_flight_peak).max().unwrap_or(0)
+    }
+
+    /// How many visible events no pull of the consumers whose name begins so has taken yet.
+    pub fn unread(&self, name_prefix: &str) -> u64 {
+        let mut unread: Vec<u64> = self.logs.iter().map(|log| log.entries.len() as u64).collect();
+        for (_, group) in self
+            .groups
+            .iter()
+            .filter(|(consumer, _)| consumer.name.starts_with(name_prefix))
+        {
+            for (log, offset) in &group.offsets {
+                let left = &mut unread[*log as usize];
+                *left = (*left).min((self.logs[*log as usize].entries.len() - *offset as usize) as u64);
+            }
+        }
+        unread.iter().sum()
+    }
+}
+
+fn key_of(log: &Log, offset: u32) -> String {
+    match (&log.entries[offset as usize], &log.made) {
+        (Entry::Raw(event), _) => event.kafka_key.clone(),
+        (Entry::Made(number), Some(events)) => events.event(u64::from(*number)).kafka_key().to_owned(),
+        (Entry::Made(_), None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn consumer(name: &str) -> Consumer {
+        Consumer {
+            name: name.to_owned(),
+            version: "3.0.0".to_owned(),
+            model: Model::Binary,
+            sources: BTreeSet::from(["samples".to_owned()]),
+            actions: BTreeSet::new(),
+        }
+    }
+
+    fn with_events(keys: &[&str], dedupe: bool) -> Broker {
+        let mut broker = Broker::new(dedupe);
+        let feed: Feed = "samples/binary/sourced".parse().unwrap();
+        broker.append(
+            &feed,
+            keys.iter().map(|key| RawEvent {
+                kafka_key: (*key).to_owned(),
+                timestamp: Timestamp::default(),
+                bytes: Bytes::new(),
+            }),
+        );
+        broker
+    }
+
+    fn pulled(broker: &mut Broker, name: &str, limit: usize) -> Vec<String> {
+        let pull = broker.begin(consumer(name), false);
+        broker.collect(pull, limit);
+        let answer = broker.answer(pull).unwrap();
+        answer
+            .events
+            .iter()
+            .map(|place| broker.event(*place).kafka_key)
+            .collect()
+    }
+
+    #[test]
+    fn what_was_handed_out_is_forgotten_and_a_new_name_reads_from_the_oldest() {
+        let mut broker = with_events(&["a", "b", "c"], false);
+        assert_eq!(pulled(&mut broker, "one", 2), ["a", "b"]);
+        assert_eq!(pulled(&mut broker, "one", 2), ["c"]);
+        assert_eq!(pulled(&mut broker, "two", 9), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_restart_costs_an_open_consumer_one_unread_event() {
+        let mut broker = with_events(&["a", "b", "c"], false);
+        assert_eq!(pulled(&mut broker, "one", 1), ["a"]);
+        assert_eq!(pulled(&mut broker, "done", 3).len(), 3);
+        broker.restart();
+        broker.restart();
+        assert_eq!(pulled(&mut broker, "one", 9), ["c"]);
+        let lost: Vec<_> = broker
+            .lost_in_advance()
+            .iter()
+            .map(|(who, place)| (who.name.as_str(), place.offset))
+            .collect();
+        assert_eq!(lost, [("one", 1)]);
+    }
+
+    #[test]
+    fn a_restart_costs_what_was_being_collected() {
+        let mut broker = with_events(&["a", "b", "c"], false);
+        let pull = broker.begin(consumer("one"), false);
+        broker.collect(pull, 2);
+        broker.restart();
+        assert!(broker.answer(pull).is_none());
+        assert_eq!(pulled(&mut broker, "one", 9), Vec::<String>::new());
+        assert_eq!(broker.answers().next().unwrap().fate, Fate::LostAtRestart);
+    }
+
+    #[test]
+    fn the_cache_withholds_a_key_that_was_given_already() {
+        let mut broker = with_events(&["a", "b", "a"], true);
+        assert_eq!(pulled(&mut broker, "one", 9), ["a", "b"]);
+        assert_eq!(broker.answers().next().unwrap().filtered, 1);
+    }
+
+    #[test]
+    fn reset_rewinds_a_consumer_only_where_it_is_open() {
+        let mut broker = with_events(&["a"], false);
+        assert_eq!(pulled(&mut broker, "one", 9), ["a"]);
+        let pull = broker.begin(consumer("one"), true);
+        assert_eq!(broker.collect(pull, 9), 1);
+        broker.restart();
+        let pull = broker.begin(consumer("one"), true);
+        assert_eq!(broker.collect(pull, 9), 0);
+    }
+}

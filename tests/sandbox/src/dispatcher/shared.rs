@@ -1,0 +1,204 @@
+//! What the handlers of the stand-in share.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::broker::{Broker, Fate};
+use super::faults::{Call, Fault, Faults};
+use super::streams::Streams;
+
+/// A request as it arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When, since the stand-in came into being.
+    pub at: Duration,
+    /// The method.
+    pub method: String,
+    /// The path.
+    pub path: String,
+    /// The query, undecoded.
+    pub query: String,
+    /// The `User-Agent`.
+    pub user_agent: String,
+}
+
+/// What happens to events that are published.
+#[derive(Clone, Debug, Default)]
+pub struct SourceRules {
+    /// Events whose `source.timestamp` is older than this many microseconds before now are aged off at once.
+    pub expire_micros: BTreeMap<String, i64>,
+    /// Filters by name: events of this source (first) are dropped by the filter (second).
+    pub filters: Vec<(String, String)>,
+}
+
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// State of the stand-in; outlives its restarts.
+#[derive(Debug)]
+pub struct Shared {
+    broker: Mutex<Broker>,
+    streams: Mutex<Streams>,
+    arrivals: Mutex<Vec<Arrival>>,
+    faults: Mutex<Faults>,
+    ready_at: Mutex<Instant>,
+    rules: Mutex<SourceRules>,
+    model_version: AtomicI64,
+    kafka_hangs: AtomicBool,
+    parts_swapped: AtomicBool,
+    empty_without_bytes: AtomicBool,
+    bytes_out: AtomicU64,
+    pub(super) arrival: Notify,
+    changes: Mutex<u64>,
+    change: Condvar,
+    born: Instant,
+}
+
+impl Shared {
+    pub(super) fn new(dedupe: bool, model_version: i64) -> Self {
+        Self {
+            broker: Mutex::new(Broker::new(dedupe)),
+            streams: Mutex::default(),
+            arrivals: Mutex::default(),
+            faults: Mutex::default(),
+            ready_at: Mutex::new(Instant::now()),
+            rules: Mutex::default(),
+            model_version: AtomicI64::new(model_version),
+            kafka_hangs: AtomicBool::new(false),
+            parts_swapped: AtomicBool::new(false),
+            empty_without_bytes: AtomicBool::new(false),
+            bytes_out: AtomicU64::new(0),
+            arrival: Notify::new(),
+            changes: Mutex::default(),
+            change: Condvar::new(),
+            born: Instant::now(),
+        }
+    }
+
+    /// Feeds, consumers and the record of who got what.
+    pub fn broker(&self) -> MutexGuard<'_, Broker> {
+        locked(&self.broker)
+    }
+
+    pub(super) fn streams(&self) -> MutexGuard<'_, Streams> {
+        locked(&self.streams)
+    }
+
+    pub(super) fn rules(&self) -> MutexGuard<'_, SourceRules> {
+        locked(&self.rules)
+    }
+
+    pub(super) fn faults(&self) -> MutexGuard<'_, Faults> {
+        locked(&self.faults)
+    }
+
+    pub(super) fn fault(&self, call: Call) -> Option<Fault> {
+        self.faults().take(call)
+    }
+
+    pub(super) fn settle(&self, pull: u64, fate: Fate) {
+        self.broker().settle(pull, fate);
+        self.changed();
+    }
+
+    pub(super) fn ready_at(&self) -> Instant {
+        *locked(&self.ready_at)
+    }
+
+    pub(super) fn set_ready_after(&self, wait: Duration) {
+        *locked(&self.ready_at) = Instant::now() + wait;
+        self.arrival.notify_waiters();
+    }
+
+    pub(super) fn arrived(&self, arrival: Arrival) {
+        locked(&self.arrivals).push(arrival);
+        self.changed();
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.born.elapsed()
+    }
+
+    /// Every request so far.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        locked(&self.arrivals).clone()
+    }
+
+    pub(super) fn model_version(&self) -> i64 {
+        self.model_version.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn kafka_hangs(&self) -> bool {
+        self.kafka_hangs.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn parts_swapped(&self) -> bool {
+        self.parts_swapped.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn empty_without_bytes(&self) -> bool {
+        self.empty_without_bytes.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn count_bytes_out(&self, bytes: usize) {
+        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes of bodies that were handed to connections.
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out.load(Ordering::Relaxed)
+    }
+
+    /// Serves bulks of this model version from now on, as after an upgrade of Azul.
+    pub fn set_model_version(&self, version: i64) {
+        self.model_version.store(version, Ordering::SeqCst);
+    }
+
+    /// With Kafka hanging, pulls are answered with no events and `ready:true`, publishing is not answered.
+    pub fn set_kafka_hangs(&self, hangs: bool) {
+        self.kafka_hangs.store(hangs, Ordering::SeqCst);
+        self.arrival.notify_waiters();
+    }
+
+    /// Sends the part with the events before the one with the information.
+    pub fn set_parts_swapped(&self, swapped: bool) {
+        self.parts_swapped.store(swapped, Ordering::SeqCst);
+    }
+
+    /// Answers without events have an events part of no bytes at all, instead of an empty array.
+    pub fn set_empty_without_bytes(&self, without: bool) {
+        self.empty_without_bytes.store(without, Ordering::SeqCst);
+    }
+
+    /// Something that a test may wait for has happened.
+    pub(super) fn changed(&self) {
+        *locked(&self.changes) += 1;
+        self.change.notify_all();
+    }
+
+    /// Waits until `reached` holds; looks whenever something has happened. False after `longest`.
+    pub fn wait_until(&self, longest: Duration, mut reached: impl FnMut(&Self) -> bool) -> bool {
+        let end = std::time::Instant::now() + longest;
+        loop {
+            let seen = *locked(&self.changes);
+            if reached(self) {
+                return true;
+            }
+            let changes = locked(&self.changes);
+            let left = end.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self
+                .change
+                .wait_timeout_while(changes, left, |changes| *changes == seen);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}

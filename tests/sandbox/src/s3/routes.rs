@@ -1,0 +1,98 @@
+//! What s3s-fs does not do: lifecycle rules, kept byte for byte, and the list of open multipart uploads.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use http_body_util::BodyExt;
+use hyper1::header::{CONTENT_TYPE, HeaderValue};
+use hyper1::http::Extensions;
+use hyper1::{HeaderMap, Method, StatusCode, Uri};
+use s3s::{Body, S3Request, S3Response, S3Result, route::S3Route, s3_error};
+
+use super::knobs::Operation;
+
+/// Lifecycle rules by bucket, and the folder that tells of open uploads.
+pub(super) struct Routes {
+    root: PathBuf,
+    rules: Mutex<BTreeMap<String, bytes::Bytes>>,
+}
+
+impl Routes {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            rules: Mutex::default(),
+        }
+    }
+
+    fn rules(&self) -> MutexGuard<'_, BTreeMap<String, bytes::Bytes>> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn lifecycle(&self, bucket: String, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        match request.method {
+            Method::GET => match self.rules().get(&bucket) {
+                Some(rules) => Ok(xml(rules.clone())),
+                None => Err(s3_error!(NoSuchLifecycleConfiguration)),
+            },
+            Method::PUT => {
+                let body = request
+                    .input
+                    .collect()
+                    .await
+                    .map_err(|_| s3_error!(IncompleteBody))?;
+                self.rules().insert(bucket, body.to_bytes());
+                Ok(S3Response::new(Body::empty()))
+            }
+            Method::DELETE => {
+                self.rules().remove(&bucket);
+                Ok(S3Response::with_status(Body::empty(), StatusCode::NO_CONTENT))
+            }
+            _ => Err(s3_error!(MethodNotAllowed)),
+        }
+    }
+
+    /// s3s-fs keeps the identifiers only, not the keys: the list has uploads without keys.
+    fn uploads(&self, bucket: &str) -> S3Result<S3Response<Body>> {
+        let entries = std::fs::read_dir(&self.root).map_err(|error| s3_error!(InternalError, "{error}"))?;
+        let uploads: String = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(|name| Some(name.strip_prefix(".upload-")?.strip_suffix(".json")?.to_owned()))
+            .map(|upload| format!("<Upload><Key></Key><UploadId>{upload}</UploadId></Upload>"))
+            .collect();
+        Ok(xml(bytes::Bytes::from(format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListMultipartUploadsResult>\
+             <Bucket>{bucket}</Bucket><IsTruncated>false</IsTruncated>{uploads}</ListMultipartUploadsResult>"
+        ))))
+    }
+}
+
+fn xml(body: bytes::Bytes) -> S3Response<Body> {
+    let mut response = S3Response::new(Body::from(body));
+    response
+        .headers
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    response
+}
+
+#[async_trait::async_trait]
+impl S3Route for Routes {
+    fn is_match(&self, method: &Method, uri: &Uri, _: &HeaderMap, _: &mut Extensions) -> bool {
+        matches!(
+            Operation::of(method, uri),
+            Operation::Lifecycle | Operation::ListUploads
+        )
+    }
+
+    async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        let bucket = request.uri.path().trim_matches('/').to_owned();
+        if bucket.is_empty() || bucket.contains('/') || !self.root.join(&bucket).is_dir() {
+            return Err(s3_error!(NoSuchBucket));
+        }
+        match Operation::of(&request.method, &request.uri) {
+            Operation::Lifecycle => self.lifecycle(bucket, request).await,
+            _ => self.uploads(&bucket),
+        }
+    }
+}
