@@ -109,3 +109,33 @@ fn a_command_line_of_no_use_ends_with_2() {
         assert!(text(&output.stderr).contains("error: "), "{arguments:?}");
     }
 }
+
+#[test]
+fn samples_of_a_dispatcher_that_is_not_there_end_with_1_and_tell_every_feed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("new/samples");
+    // Free a moment ago: connections to it are refused.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a port")
+        .port();
+    let output = run(
+        &["get-samples", "--json", "--out", &out.display().to_string()],
+        &[
+            ("BK__DISPATCHER_EVENTS", &format!("http://127.0.0.1:{port}")),
+            (
+                "BK__SOURCES",
+                "sources: {samples: {}, private: {exclude_from_backup: true}}",
+            ),
+            ("BK__RETRY_COUNT", "1"),
+        ],
+    );
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(rows.len(), 7);
+    for row in rows {
+        let fault = row["fault"].as_str().expect("a fault");
+        assert!(fault.contains("Connection refused"), "{fault}");
+    }
+    assert_eq!(std::fs::read_dir(&out).expect("the folder was made").count(), 0);
+}
