@@ -22,6 +22,7 @@ mod multipart;
 mod object;
 mod prepare;
 mod wire;
+mod xml;
 
 use std::fmt;
 

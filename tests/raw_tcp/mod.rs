@@ -21,6 +21,8 @@ pub enum Step {
     Send(Vec<u8>),
     /// Sends these bytes one by one, with this pause between them.
     Drip(Vec<u8>, Duration),
+    /// Reads one request, and pauses after every mebibyte.
+    ReadSlowly(Duration),
     /// Sends nothing more until the client goes.
     Hang,
 }
@@ -105,9 +107,10 @@ fn play(mut socket: TcpStream, script: Vec<Step>, requests: &Mutex<Vec<Vec<u8>>>
     for step in script {
         match step {
             Step::Read => {
-                let request = read_request(&mut socket)?;
+                let request = read_request(&mut socket, Duration::ZERO)?;
                 requests.lock().unwrap().push(request);
             }
+            Step::ReadSlowly(pause) => drop(read_request(&mut socket, pause)?),
             Step::Peek => drop(socket.peek(&mut [0])?),
             Step::Send(bytes) => socket.write_all(&bytes)?,
             Step::Drip(bytes, pause) => {
@@ -122,17 +125,22 @@ fn play(mut socket: TcpStream, script: Vec<Step>, requests: &Mutex<Vec<Vec<u8>>>
     Ok(())
 }
 
-fn read_request(socket: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+fn read_request(socket: &mut TcpStream, pause: Duration) -> std::io::Result<Vec<u8>> {
+    const MEBIBYTE: usize = 1024 * 1024;
     let mut request = Vec::new();
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = vec![0; MEBIBYTE];
     loop {
         if let Some(end) = whole(&request) {
             request.truncate(end);
             return Ok(request);
         }
+        let mebibytes = request.len() / MEBIBYTE;
         match socket.read(&mut buffer)? {
             0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
             read => request.extend_from_slice(&buffer[..read]),
+        }
+        if request.len() / MEBIBYTE > mebibytes {
+            std::thread::sleep(pause);
         }
     }
 }

@@ -76,7 +76,7 @@ pub trait Dispatcher {
     /// Starts to download a stream at byte `from`. The [`ByteStream`]'s length counts from there.
     ///
     /// # Errors
-    /// [`FaultKind::Missing`](crate::fault::FaultKind::Missing) for a 404; a server that ignores the range is a
-    /// transient fault.
+    /// [`FaultKind::Missing`](crate::fault::FaultKind::Missing) for a 404 of the dispatcher's own (its body is
+    /// JSON); a 404 of something in between, or a server that ignores the range, is a transient fault.
     async fn download(&self, stream: &StreamId, from: u64) -> Result<Box<dyn ByteStream>, Fault>;
 }

@@ -17,7 +17,7 @@ use super::wire::told;
 const SLICE: usize = 256 * 1024;
 
 /// The longest answer that is read into memory; longer ones are none that S3 gives to these calls.
-const LONGEST_ANSWER: usize = 1024 * 1024;
+const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
 
 /// `content` as a body, without a copy, that tells how much of it has been taken.
 pub(super) fn counted(mut content: Bytes, taken: Arc<AtomicU64>) -> Body {

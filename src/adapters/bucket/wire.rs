@@ -1,9 +1,10 @@
 //! How rusoto's requests reach the network.
 //!
-//! rusoto's own HTTP client has no time-outs, panics on a header that is not ASCII (and its S3 calls on some that
+//! rusoto's parsers **loop for ever over XML that breaks off**: no body reaches them that is not whole XML. Its own
+//! HTTP client has no time-outs, panics on a header that is not ASCII (and its S3 calls on some that
 //! are, such as a flag that is neither `true` nor `false`), reads bodies of any length into memory, and logs the
 //! `Authorization` header at the level DEBUG. This one does none of that: only headers that are needed are passed
-//! on, and only the body of a successful GET as a stream.
+//! on, and only the body of an object as a stream.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,8 @@ use rusoto_core::signature::{SignedRequest, SignedRequestPayload};
 use rusoto_core::{ByteStream, HttpDispatchError};
 
 use super::body::{counted, read_whole, streamed};
-use crate::adapters::http::HttpTimeouts;
+use super::xml::{disarmed, is_whole};
+use crate::adapters::http::{HttpTimeouts, excerpt};
 
 /// The headers that rusoto gets to see.
 const UNDERSTOOD: [&str; 8] = [
@@ -84,7 +86,7 @@ async fn dispatch(
         other => other,
     };
     let answer = answer.map_err(NoAnswer::text)?;
-    received(&outgoing.method, answer, timeouts.chunk).await
+    received(&outgoing, answer, timeouts.chunk).await
 }
 
 /// A request that can be sent more than once.
@@ -152,6 +154,11 @@ impl Outgoing {
         self.method != Method::POST
     }
 
+    /// Whether the body of a success is an object, not XML.
+    fn is_for_object(&self) -> bool {
+        self.method == Method::GET && !self.url.contains('?')
+    }
+
     async fn send(&self, client: &HyperClient, timeouts: HttpTimeouts) -> Result<Response<Body>, NoAnswer> {
         let sent = Arc::new(AtomicU64::new(0));
         let mut request = Request::builder()
@@ -211,20 +218,32 @@ pub(super) fn told(error: &dyn std::error::Error) -> String {
     text
 }
 
-async fn received(method: &Method, answer: Response<Body>, chunk: Duration) -> Result<HttpResponse, String> {
+async fn received(
+    request: &Outgoing,
+    answer: Response<Body>,
+    patience: Duration,
+) -> Result<HttpResponse, String> {
     let (head, body) = answer.into_parts();
-    let headers = understood(&head.headers);
-    let body = if method == Method::GET && head.status.is_success() {
-        streamed(body, chunk)
-    } else if method == Method::HEAD {
+    let success = head.status.is_success();
+    let body = if request.method == Method::HEAD {
         ByteStream::from(Vec::new())
+    } else if success && request.is_for_object() {
+        streamed(body, patience)
     } else {
-        ByteStream::from(read_whole(body, chunk, head.status.is_success()).await?)
+        let text = read_whole(body, patience, success).await?;
+        if success && !is_whole(&text) {
+            return Err(format!(
+                "the answer is not S3's: {}: {}",
+                head.status.as_u16(),
+                excerpt(&text)
+            ));
+        }
+        ByteStream::from(disarmed(text))
     };
     Ok(HttpResponse {
         status: head.status,
         body,
-        headers,
+        headers: understood(&head.headers),
     })
 }
 

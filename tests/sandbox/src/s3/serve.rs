@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -14,7 +15,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper1::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper1::service::service_fn;
-use hyper1::{Request, Response, StatusCode};
+use hyper1::{Request, Response, StatusCode, Uri};
 use md5::Digest;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -29,6 +30,7 @@ use super::{Config, routes::Routes};
 #[derive(Clone)]
 pub(super) struct State {
     service: S3Service,
+    root: PathBuf,
     knobs: Arc<Knobs>,
     counters: Arc<Counters>,
 }
@@ -45,6 +47,7 @@ impl State {
         builder.set_route(Routes::new(config.root.clone()));
         Ok(Self {
             service: builder.build(),
+            root: config.root.clone(),
             knobs,
             counters,
         })
@@ -152,6 +155,7 @@ async fn serve(state: State, request: Request<Incoming>) -> Response<s3s::Body> 
 
 async fn handle(state: &State, request: Request<Incoming>) -> Response<s3s::Body> {
     let (head, body) = request.into_parts();
+    let upload = upload_of(&head.uri);
     let wrong = Arc::new(AtomicBool::new(false));
     let expected = head
         .headers
@@ -168,9 +172,33 @@ async fn handle(state: &State, request: Request<Incoming>) -> Response<s3s::Body
     let request = Request::from_parts(head, s3s::Body::http_body_unsync(body));
     match state.service.call(request).await {
         _ if wrong.load(Ordering::SeqCst) => refusal(400, "BadDigest"),
+        // S3 says 404 to an upload that is not there, s3s-fs 403.
+        Ok(response)
+            if response.status() == StatusCode::FORBIDDEN && is_gone(&state.root, upload.as_deref()) =>
+        {
+            coded(404, "NoSuchUpload", "there is no such upload")
+        }
         Ok(response) => response,
         Err(_) => refusal(500, "InternalError"),
     }
+}
+
+/// The multipart upload that a request speaks of.
+fn upload_of(uri: &Uri) -> Option<String> {
+    let mut pairs = uri.query()?.split('&');
+    pairs
+        .find_map(|pair| pair.strip_prefix("uploadId="))
+        .map(str::to_owned)
+}
+
+/// Whether s3s-fs does not know the upload: it keeps a file for each.
+fn is_gone(root: &Path, upload: Option<&str>) -> bool {
+    upload.is_some_and(|upload| {
+        let known = upload
+            .bytes()
+            .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        !known || !root.join(format!(".upload-{upload}.json")).exists()
+    })
 }
 
 fn refusal(status: u16, message: &str) -> Response<s3s::Body> {
@@ -181,6 +209,10 @@ fn refusal(status: u16, message: &str) -> Response<s3s::Body> {
         503 => "SlowDown",
         _ => "InternalError",
     };
+    coded(status, code, message)
+}
+
+fn coded(status: u16, code: &str, message: &str) -> Response<s3s::Body> {
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
     );
