@@ -5,9 +5,18 @@
 //! | --- | --- |
 //! | What do generated events and binaries look like? | [`generator`] |
 //! | Which traps of the dispatcher are acted out, and how? | [`dispatcher`] |
+//! | What does it mean that a backup is good? | [`audit`] |
+//! | How is the program run for the demo? | [`child`] |
+//! | What lies in `testdata/`? | [`testdata`] |
 //! | How can the bucket be made to fail, and what did it see? | [`s3`] |
 
+pub mod audit;
+pub mod child;
+pub mod decode;
+pub mod demo;
 pub mod dispatcher;
 pub mod encode;
 pub mod generator;
 pub mod s3;
+pub mod testdata;
+pub mod validity;

@@ -162,6 +162,8 @@ pub struct Answer {
     pub events: Vec<Place>,
     /// How many were withheld from it.
     pub filtered: u64,
+    /// The model version of its bulk.
+    pub version: i64,
     /// What became of it.
     pub fate: Fate,
 }
@@ -298,6 +300,13 @@ impl Broker {
         }
     }
 
+    /// The bytes of the event at a place, as they stand in a bulk of `version`.
+    pub fn event_bytes(&self, place: Place, version: i64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.origin(place, version).encode(&mut bytes, version);
+        bytes
+    }
+
     /// A pull has arrived; returns its number.
     pub(super) fn begin(&mut self, consumer: Consumer, reset: bool) -> u64 {
         let group = self.groups.entry(consumer.clone()).or_default();
@@ -313,6 +322,7 @@ impl Broker {
             consumer,
             events: Vec::new(),
             filtered: 0,
+            version: 0,
             fate: Fate::BeingSent,
         };
         self.collecting.insert(self.next_pull, answer);
@@ -349,8 +359,9 @@ impl Broker {
     }
 
     /// Ends the collecting of a pull; its answer is on its way. `None` if a restart came in between.
-    pub(super) fn answer(&mut self, pull: u64) -> Option<Answer> {
-        let answer = self.collecting.remove(&pull)?;
+    pub(super) fn answer(&mut self, pull: u64, version: i64) -> Option<Answer> {
+        let mut answer = self.collecting.remove(&pull)?;
+        answer.version = version;
         if let Some(group) = self.groups.get_mut(&answer.consumer) {
             group.in_flight = group.in_flight.saturating_sub(1);
         }
@@ -475,7 +486,7 @@ mod tests {
     fn pulled(broker: &mut Broker, name: &str, limit: usize) -> Vec<String> {
         let pull = broker.begin(consumer(name), false);
         broker.collect(pull, limit);
-        let answer = broker.answer(pull).unwrap();
+        let answer = broker.answer(pull, 6).unwrap();
         answer
             .events
             .iter()
@@ -513,7 +524,7 @@ mod tests {
         let pull = broker.begin(consumer("one"), false);
         broker.collect(pull, 2);
         broker.restart();
-        assert!(broker.answer(pull).is_none());
+        assert!(broker.answer(pull, 6).is_none());
         assert_eq!(pulled(&mut broker, "one", 9), Vec::<String>::new());
         assert_eq!(broker.answers().next().unwrap().fate, Fate::LostAtRestart);
     }

@@ -9,6 +9,7 @@
 //! | `ready:false` for a while after a restart | `pull.rs` |
 //! | errors, and answers of 2 KiB and more, come in chunks | `answers.rs`, `pull.rs` |
 //! | the model version changes from one answer to the next | [`Shared::set_model_version`] |
+//! | one invalid event silently ends a published bulk; 425 with an empty list; a partial 500 | `publish.rs` |
 //! | a range past the end is 400 | `streams.rs` |
 //!
 //! It runs on threads of its own, keeps its state over [`StandInDispatcher::restart`], and records who got what.

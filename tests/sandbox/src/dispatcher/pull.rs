@@ -137,8 +137,12 @@ async fn collect(shared: &Shared, asked: Request) -> Option<(u64, Answer, bool)>
         arrival.as_mut().enable();
         let ready_at = shared.ready_at();
         let ready = Instant::now() >= ready_at;
-        if ready && !shared.kafka_hangs() && shared.broker().collect(number, asked.count) >= asked.count {
-            break;
+        if ready && !shared.kafka_hangs() {
+            let collected = shared.broker().collect(number, asked.count);
+            shared.changed();
+            if collected >= asked.count {
+                break;
+            }
         }
         let deadline = async {
             match until {
@@ -153,7 +157,7 @@ async fn collect(shared: &Shared, asked: Request) -> Option<(u64, Answer, bool)>
         }
     }
     let ready = Instant::now() >= shared.ready_at();
-    let answer = shared.broker().answer(number)?;
+    let answer = shared.broker().answer(number, shared.model_version())?;
     shared.changed();
     Some((number, answer, ready))
 }
@@ -186,7 +190,7 @@ impl Sending {
         if answer.filtered > 0 {
             info["filters"] = json!({ "cache": answer.filtered });
         }
-        let version = shared.model_version();
+        let version = answer.version;
         let part = |name: &str| {
             format!(
                 "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"{name}.json\"\r\n\

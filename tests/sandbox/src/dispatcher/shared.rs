@@ -34,6 +34,8 @@ pub struct SourceRules {
     pub expire_micros: BTreeMap<String, i64>,
     /// Filters by name: events of this source (first) are dropped by the filter (second).
     pub filters: Vec<(String, String)>,
+    /// Events with this Kafka key are refused for this reason.
+    pub refused: BTreeMap<String, String>,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,6 +90,11 @@ impl Shared {
 
     pub(super) fn streams(&self) -> MutexGuard<'_, Streams> {
         locked(&self.streams)
+    }
+
+    /// `source/label/sha256` of all streams that it has.
+    pub fn stream_keys(&self) -> std::collections::BTreeSet<String> {
+        self.streams().bodies.keys().cloned().collect()
     }
 
     pub(super) fn rules(&self) -> MutexGuard<'_, SourceRules> {
