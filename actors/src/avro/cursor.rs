@@ -30,21 +30,27 @@ impl<'a> Cursor<'a> {
         self.rest
     }
 
-    /// A zigzag varint of at most 64 bits.
+    /// A signed number, in zigzag.
     #[inline]
     pub(crate) fn long(&mut self) -> Result<i64, WalkError> {
+        self.varint().map(zigzag)
+    }
+
+    /// At most 64 bits, 7 of them in each byte. Nearly all numbers of an event have one byte or two.
+    #[inline]
+    fn varint(&mut self) -> Result<u64, WalkError> {
         let (raw, rest) = match self.rest {
             [first, rest @ ..] if *first < 0x80 => (u64::from(*first), rest),
             [first, second, rest @ ..] if *second < 0x80 => {
                 (u64::from(first & 0x7f) | u64::from(*second) << 7, rest)
             }
-            _ => return self.longer_long(),
+            _ => return self.longer_varint(),
         };
         self.rest = rest;
-        Ok(zigzag(raw))
+        Ok(raw)
     }
 
-    fn longer_long(&mut self) -> Result<i64, WalkError> {
+    fn longer_varint(&mut self) -> Result<u64, WalkError> {
         let mut raw = 0;
         for (index, byte) in self.rest.iter().take(LONGEST_LONG).enumerate() {
             raw |= u64::from(byte & 0x7f) << (7 * index);
@@ -53,7 +59,7 @@ impl<'a> Cursor<'a> {
                     return Err(WalkError::Corrupt(BEYOND_64_BITS));
                 }
                 self.rest = &self.rest[index + 1..];
-                return Ok(zigzag(raw));
+                return Ok(raw);
             }
         }
         if self.rest.len() < LONGEST_LONG {
@@ -66,9 +72,11 @@ impl<'a> Cursor<'a> {
     /// The content of a string or of bytes. That a string is UTF-8 is not checked: Azul's encoder does not.
     #[inline]
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], WalkError> {
-        let length = self.long()?;
-        let length = u64::try_from(length).map_err(|_| WalkError::Corrupt("a length is negative"))?;
-        let length = usize::try_from(length).map_err(|_| WalkError::Truncated)?;
+        let zigzagged = self.varint()?;
+        if zigzagged & 1 == 1 {
+            return Err(WalkError::Corrupt("a length is negative"));
+        }
+        let length = usize::try_from(zigzagged >> 1).map_err(|_| WalkError::Truncated)?;
         self.take(length)
     }
 
@@ -101,16 +109,19 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(crate) fn block(&mut self) -> Result<Option<Block>, WalkError> {
         let count = self.long()?;
-        let size = if count < 0 {
-            let size = self.long()?;
-            Some(u64::try_from(size).map_err(|_| WalkError::Corrupt(NEGATIVE_SIZE))?)
-        } else {
-            None
-        };
-        Ok((count != 0).then_some(Block {
+        if count == 0 {
+            return Ok(None);
+        }
+        let size = if count < 0 { Some(self.size()?) } else { None };
+        Ok(Some(Block {
             count: count.unsigned_abs(),
             size,
         }))
+    }
+
+    #[inline]
+    fn size(&mut self) -> Result<u64, WalkError> {
+        u64::try_from(self.long()?).map_err(|_| WalkError::Corrupt(NEGATIVE_SIZE))
     }
 
     /// Walks the items of an array or a map, block by block. A block's size is held against what its items take,

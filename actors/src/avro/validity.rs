@@ -5,9 +5,9 @@
 
 use super::ModelVersion;
 use super::cursor::Cursor;
-use super::walk::{BinaryView, Body, EventView, StreamsView, walk_datastream};
+use super::walk::{BinaryView, Body, EventView, REMEMBERED, StreamsView, walk_datastream};
 use crate::feed::Action;
-use crate::stream_id::{Sha256, StreamId, Unsafe, path_segment};
+use crate::stream_id::{StreamId, Unsafe, path_segment};
 
 /// Why an event is invalid, for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -179,38 +179,60 @@ impl StreamsView<'_> {
 #[derive(Clone, Debug)]
 pub struct Streams<'a> {
     source: &'a [u8],
-    at: Cursor<'a>,
-    version: ModelVersion,
-    left_in_block: u64,
+    left: Left<'a>,
+}
+
+/// What is still to come.
+#[derive(Clone, Debug)]
+enum Left<'a> {
+    /// All that there are have been remembered.
+    Remembered(std::iter::Take<std::array::IntoIter<(&'a [u8], &'a [u8]), REMEMBERED>>),
+    /// The array is walked once more.
+    Encoded {
+        at: Cursor<'a>,
+        version: ModelVersion,
+        left_in_block: u64,
+    },
 }
 
 impl<'a> Streams<'a> {
     fn new(source: &'a [u8], streams: &StreamsView<'a>) -> Self {
-        Self {
-            source,
-            at: Cursor::new(streams.encoded),
-            version: streams.version,
-            left_in_block: 0,
-        }
+        let left = if streams.count <= REMEMBERED as u64 {
+            Left::Remembered(streams.first.into_iter().take(streams.count as usize))
+        } else {
+            Left::Encoded {
+                at: Cursor::new(streams.encoded),
+                version: streams.version,
+                left_in_block: 0,
+            }
+        };
+        Self { source, left }
     }
 
     fn none() -> Self {
         Self {
             source: b"",
-            at: Cursor::new(b""),
-            version: ModelVersion::V6,
-            left_in_block: 0,
+            left: Left::Remembered([(&b""[..], &b""[..]); REMEMBERED].into_iter().take(0)),
         }
     }
 
     /// Label and SHA-256 of the next one, as they stand in the event. The array has been walked before, so that
     /// an error means no more than its end.
     pub fn next_raw(&mut self) -> Option<(&'a [u8], &'a [u8])> {
-        if self.left_in_block == 0 {
-            self.left_in_block = self.at.block().ok()??.count;
+        match &mut self.left {
+            Left::Remembered(streams) => streams.next(),
+            Left::Encoded {
+                at,
+                version,
+                left_in_block,
+            } => {
+                if *left_in_block == 0 {
+                    *left_in_block = at.block().ok()??.count;
+                }
+                *left_in_block -= 1;
+                walk_datastream(at, *version).ok()
+            }
         }
-        self.left_in_block -= 1;
-        walk_datastream(&mut self.at, self.version).ok()
     }
 
     /// How many of them are named so that they cannot be requested.
@@ -218,13 +240,19 @@ impl<'a> Streams<'a> {
         let mut malformed = 0;
         let source_is_safe = path_segment("source", &text(self.source)).is_ok();
         while let Some((label, sha256)) = self.next_raw() {
-            let safe = source_is_safe
-                && path_segment("label", &text(label)).is_ok()
-                && text(sha256).parse::<Sha256>().is_ok();
+            let safe = source_is_safe && is_sha256(sha256) && path_segment("label", &text(label)).is_ok();
             malformed += u64::from(!safe);
         }
         malformed
     }
+}
+
+/// Whether these are 64 lower-case hex digits.
+fn is_sha256(digits: &[u8]) -> bool {
+    digits.len() == 64
+        && digits
+            .iter()
+            .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 impl Iterator for Streams<'_> {

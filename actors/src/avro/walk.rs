@@ -51,11 +51,16 @@ pub(super) struct BinaryView<'a> {
 pub(super) struct StreamsView<'a> {
     /// The encoded array, walked once already.
     pub(super) encoded: &'a [u8],
+    /// Label and SHA-256 of the first few, so that most events need not be walked again.
+    pub(super) first: [(&'a [u8], &'a [u8]); REMEMBERED],
     pub(super) version: ModelVersion,
     pub(super) count: u64,
     pub(super) has_content: bool,
     pub(super) has_other: bool,
 }
+
+/// How many datastreams are remembered; few events have more.
+pub(super) const REMEMBERED: usize = 3;
 
 /// The label of the binary itself.
 pub(super) const CONTENT: &[u8] = b"content";
@@ -63,18 +68,18 @@ pub(super) const CONTENT: &[u8] = b"content";
 impl<'a> EventView<'a> {
     /// Its key in Kafka; what is not UTF-8 in it is replaced.
     pub fn kafka_key(&self) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.kafka_key)
+        text(self.kafka_key)
     }
 
     /// The name of its author.
     pub fn author(&self) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.author)
+        text(self.author)
     }
 
     /// The name of its source; empty for the models that have none.
     pub fn source(&self) -> Cow<'a, str> {
         match &self.body {
-            Body::Binary(binary) => String::from_utf8_lossy(binary.source),
+            Body::Binary(binary) => text(binary.source),
             Body::Insert { .. } | Body::Delete => Cow::Borrowed(""),
         }
     }
@@ -82,9 +87,17 @@ impl<'a> EventView<'a> {
     /// Its action; empty for the models whose action says nothing about their feed.
     pub fn action(&self) -> Cow<'a, str> {
         match &self.body {
-            Body::Binary(binary) => String::from_utf8_lossy(binary.action),
+            Body::Binary(binary) => text(binary.action),
             Body::Insert { .. } | Body::Delete => Cow::Borrowed(""),
         }
+    }
+}
+
+/// Text with what is not UTF-8 replaced; that nothing is, is the usual case and the quicker one.
+pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
     }
 }
 
@@ -129,6 +142,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
+    #[inline]
     fn event(&mut self, model: Model) -> Result<EventView<'a>, WalkError> {
         Ok(EventView {
             model_version: self.at.long()?,
@@ -150,6 +164,7 @@ impl<'a> Walk<'a> {
         Ok(name)
     }
 
+    #[inline]
     fn binary(&mut self) -> Result<BinaryView<'a>, WalkError> {
         let source = self.at.bytes()?;
         self.map()?; // references
@@ -229,18 +244,23 @@ impl<'a> Walk<'a> {
         self.datastreams()
     }
 
+    #[inline]
     fn datastreams(&mut self) -> Result<StreamsView<'a>, WalkError> {
         let version = self.version;
         let before = self.at.rest();
         let mut streams = StreamsView {
             encoded: before,
+            first: [(&[], &[]); REMEMBERED],
             version,
             count: 0,
             has_content: false,
             has_other: false,
         };
         self.at.each(|at| {
-            let (label, _sha256) = walk_datastream(at, version)?;
+            let (label, sha256) = walk_datastream(at, version)?;
+            if let Some(remembered) = streams.first.get_mut(streams.count as usize) {
+                *remembered = (label, sha256);
+            }
             streams.count += 1;
             if label == CONTENT {
                 streams.has_content = true;

@@ -62,7 +62,7 @@ impl Chance<'_> {
     }
 
     fn many(&mut self, mut one: impl FnMut(&mut Self) -> Value) -> Value {
-        (0..self.byte() % 4).map(|_| one(self)).collect()
+        (0..self.byte() % 7).map(|_| one(self)).collect()
     }
 
     fn value(&mut self, field: &str, of: Type, version: ModelVersion) -> Value {
