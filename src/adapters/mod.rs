@@ -3,3 +3,4 @@
 pub mod bucket;
 pub mod dispatcher;
 pub mod http;
+pub mod state;

@@ -189,9 +189,8 @@ impl Rows {
         let due: Vec<StreamId> = self
             .missing
             .values()
-            .filter(|row| {
-                row.times == 1 && row.asked < asked_before && !self.tickets.contains_key(&row.stream)
-            })
+            .filter(|row| row.times == 1 && row.asked < asked_before)
+            .filter(|row| !self.tickets.contains_key(&row.stream) && !self.failed.contains_key(&row.stream))
             .map(|row| row.stream.clone())
             .collect();
         let revived = due.len() as u64;

@@ -33,6 +33,7 @@ pub async fn all<R: Reopen>(make: impl Fn() -> R) {
     streams::a_failed_stream_keeps_its_place_and_counts_its_starts(make()).await;
     streams::a_stream_set_aside_is_not_named_again(make()).await;
     streams::a_missing_stream_rests_and_is_revived_once(make()).await;
+    streams::a_missing_stream_that_was_set_aside_is_not_revived(make()).await;
     streams::a_stored_stream_leaves_nothing_behind(make()).await;
     changes_about_nothing_change_nothing(make()).await;
     changes_made_at_once_all_count(make()).await;

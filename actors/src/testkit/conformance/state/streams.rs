@@ -129,6 +129,15 @@ pub(super) async fn a_missing_stream_rests_and_is_revived_once(under_test: impl 
     assert_eq!((added, dropped), (1, 0), "another event names it after its rest");
 }
 
+pub(super) async fn a_missing_stream_that_was_set_aside_is_not_revived(under_test: impl Reopen) {
+    let state = under_test.state();
+    name(state, &[stream(1)], 1).await;
+    record(state, [Change::StreamMissing(stream(1), at(2))]).await;
+    assert_eq!(state.revive_missing(at(3), at(3)).await, Ok(1));
+    record(state, [Change::StreamSetAside(stream(1), at(4))]).await;
+    assert_eq!(state.revive_missing(at(5), at(5)).await, Ok(0));
+}
+
 pub(super) async fn a_stored_stream_leaves_nothing_behind(under_test: impl Reopen) {
     let state = under_test.state();
     name(state, &[stream(1), stream(2), stream(3)], 1).await;

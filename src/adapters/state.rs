@@ -1,0 +1,55 @@
+//! Local state in sled: rows that survive kill -9, a full disk and whatever else ends the process.
+//!
+//! # The promise
+//! * What [`LocalState::record`] has acknowledged is on disk: written, and the log of sled synced.
+//! * The rows of one change are written in an order in which every prefix can be finished: [`mend`] does so at the
+//!   next start. Changes take effect in the order in which they are recorded.
+//! * State that cannot be read is never taken for empty: see [`OpenError`].
+//! * A full disk is [`StateFault::Full`]; as soon as there is room again, so is local state.
+//!
+//! # How
+//! One thread of its own ([`writer`]) makes all changes: it takes what has been asked for meanwhile, writes it row
+//! by row, syncs once, and answers all (group commit). Reads come from any thread, and may see a change a little
+//! before it is durable.
+//!
+//! sled 0.34 has ways of its own, all of them seen: many concurrent `flush_async` deadlock, large batches and large
+//! values leave garbage for ever, long stretches without a flush may hang, and after a full disk every call fails
+//! until the database has been opened again. So there is one blocking flush from one place, single calls of small
+//! rows, a flush every [`changes::MOST_UNFLUSHED`] rows at the latest, and a database that the writer can reopen.
+
+mod changes;
+mod keys;
+mod lock;
+mod mend;
+mod open;
+mod recorder;
+mod rows;
+mod streams;
+mod table;
+mod writer;
+
+#[cfg(test)]
+mod test_table;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+pub use open::OpenError;
+pub use recorder::Recorder;
+pub use table::SledTable;
+
+/// Local state in a sled database.
+pub type SledState = Recorder<SledTable>;
+
+impl SledState {
+    /// Opens the state below `root`, or begins one where there has never been any, and finishes what a crash has
+    /// interrupted. Blocks.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: their texts are for operators.
+    pub fn open(root: &Path) -> Result<Self, OpenError> {
+        let (store, table) = open::open(root)?;
+        Recorder::start(Box::new(store), table).map_err(|fault| OpenError::of(fault, root))
+    }
+}

@@ -1,0 +1,193 @@
+//! What each change writes, row by row.
+//!
+//! The order within a change is the promise: the new fact first, what it replaces last. Whatever prefix of it a
+//! crash leaves, [`super::mend`] and a repetition of the change bring about the whole.
+
+use actors::feed::Feed;
+use actors::object_key::BundleKey;
+use actors::ports::state::{BatchRow, Change, SealedBundle, StateCounts, StateFault, SuspectPull};
+use serde::Serialize;
+
+use super::keys;
+use super::rows;
+use super::table::Table;
+
+/// Rows that may be written between two flushes: a long stretch without one has been seen to hang sled.
+pub(super) const MOST_UNFLUSHED: u32 = 1000;
+
+/// Suspect pulls that are remembered one by one, over all feeds. Beyond that the newest of a feed is stretched: a
+/// dispatcher that is away for days must not fill the disk, and a recheck needs to know the span only.
+const MOST_SUSPECT_PULLS: u64 = 10_000;
+
+/// What the writer knows besides the rows.
+#[derive(Clone, Debug)]
+pub(super) struct Memory {
+    /// Which start this is.
+    pub(super) start: u64,
+    /// How many groups of changes have been made durable, over all starts.
+    pub(super) commits: u64,
+    /// The ticket that is given next.
+    pub(super) next_ticket: u64,
+    /// The rows of each kind.
+    pub(super) counts: StateCounts,
+    /// Rows written since the last commit.
+    written: u64,
+    /// Rows written since the last flush.
+    unflushed: u32,
+}
+
+impl Memory {
+    /// The first ticket of a start. Starts are counted durably, so tickets rise over all of them, whatever was
+    /// settled before; a start would have to name 2^40 streams to reach into the next one's.
+    pub(super) fn at_start(start: u64) -> Self {
+        Self {
+            start,
+            commits: 0,
+            next_ticket: start << 40,
+            counts: StateCounts::default(),
+            written: 0,
+            unflushed: 0,
+        }
+    }
+
+    /// The table has been opened again: what was written since the last commit is there, or it is not.
+    pub(super) fn reopened(&mut self) {
+        (self.written, self.unflushed) = (0, 0);
+    }
+}
+
+/// Makes changes in a table.
+pub(super) struct Changes<'a, T> {
+    pub(super) table: &'a T,
+    pub(super) memory: &'a mut Memory,
+}
+
+impl<T: Table> Changes<'_, T> {
+    /// Writes all rows of one change; durable after the next flush.
+    pub(super) fn apply(&mut self, change: Change) -> Result<(), StateFault> {
+        match change {
+            Change::PullMarked(mark) => self.put(&keys::mark(&mark.feed), &mark),
+            Change::PullEnded(feed, suspect) => {
+                if let Some(suspect) = suspect {
+                    self.suspect(suspect)?;
+                }
+                self.remove(&keys::mark(&feed)).map(drop)
+            }
+            Change::PullSuspected(suspect) => self.suspect(suspect),
+            Change::BatchJournaled(row) => {
+                self.put(&keys::batch(&row.file.feed, row.file.seq), &row)?;
+                self.remove(&keys::mark(&row.file.feed)).map(drop)
+            }
+            Change::StreamsNamed(feed, seq) => self.change_batch(&feed, seq, |row| row.streams_named = true),
+            Change::BundleSealed(bundle) => self.put(&keys::seal(bundle.key.feed()), &bundle),
+            Change::BundleWritten(key) => self.bundle_written(&key),
+            Change::BatchRemoved(feed, seq) => self.remove(&keys::batch(&feed, seq)).map(drop),
+            Change::StreamStored(stream) => self.stream_stored(&stream),
+            Change::StreamMissing(stream, now) => self.stream_missing(stream, now),
+            Change::StreamFailed(stream, fault) => self.stream_failed(&stream, fault),
+            Change::StreamSetAside(stream, now) => self.stream_set_aside(&stream, now),
+            Change::UploadBegun(upload) => self.put(&keys::upload(&upload), &upload),
+            Change::UploadEnded(upload) => self.remove(&keys::upload(&upload)).map(drop),
+        }
+    }
+
+    pub(super) fn put(&mut self, key: &[u8], row: &impl Serialize) -> Result<(), StateFault> {
+        self.table.put(key, &rows::encode(row)?)?;
+        self.count_write()
+    }
+
+    pub(super) fn remove(&mut self, key: &[u8]) -> Result<bool, StateFault> {
+        let was_there = self.table.remove(key)?;
+        self.count_write()?;
+        Ok(was_there)
+    }
+
+    fn count_write(&mut self) -> Result<(), StateFault> {
+        self.memory.written += 1;
+        self.memory.unflushed += 1;
+        if self.memory.unflushed < MOST_UNFLUSHED {
+            return Ok(());
+        }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<(), StateFault> {
+        self.memory.unflushed = 0;
+        self.table.flush()
+    }
+
+    /// Makes everything durable, under the next number if there is anything.
+    pub(super) fn commit(&mut self) -> Result<(), StateFault> {
+        if self.memory.written == 0 {
+            return Ok(());
+        }
+        self.put(keys::COMMITS, &(self.memory.commits + 1))?;
+        self.flush()?;
+        self.memory.written = 0;
+        self.memory.commits += 1;
+        Ok(())
+    }
+
+    fn suspect(&mut self, suspect: SuspectPull) -> Result<(), StateFault> {
+        let key = keys::suspect(&suspect.feed, suspect.since);
+        if self.table.get(&key)?.is_none() {
+            if self.memory.counts.suspect_pulls >= MOST_SUSPECT_PULLS && self.stretch_newest(&suspect)? {
+                return Ok(());
+            }
+            self.memory.counts.suspect_pulls += 1;
+        }
+        self.put(&key, &suspect)
+    }
+
+    /// Lets the newest suspect pull of the feed cover this one as well; false if the feed has none.
+    fn stretch_newest(&mut self, suspect: &SuspectPull) -> Result<bool, StateFault> {
+        let newest = rows::range::<SuspectPull>(self.table, keys::suspects_of(&suspect.feed)).next_back();
+        let Some(mut newest) = newest.transpose()? else {
+            return Ok(false);
+        };
+        let key = keys::suspect(&newest.feed, newest.since);
+        newest.until = newest.until.max(suspect.until);
+        newest.reason.clone_from(&suspect.reason);
+        if suspect.since >= newest.since {
+            self.put(&key, &newest)?;
+            return Ok(true);
+        }
+        newest.since = suspect.since;
+        self.put(&keys::suspect(&newest.feed, newest.since), &newest)?;
+        self.remove(&key)?;
+        Ok(true)
+    }
+
+    fn change_batch(
+        &mut self,
+        feed: &Feed,
+        seq: u64,
+        change: impl FnOnce(&mut BatchRow),
+    ) -> Result<(), StateFault> {
+        let key = keys::batch(feed, seq);
+        let Some(mut row) = rows::get::<BatchRow>(self.table, &key)? else {
+            return Ok(());
+        };
+        change(&mut row);
+        self.put(&key, &row)
+    }
+
+    fn bundle_written(&mut self, key: &BundleKey) -> Result<(), StateFault> {
+        let sealed: Option<SealedBundle> = rows::get(self.table, &keys::seal(key.feed()))?;
+        match sealed.filter(|sealed| sealed.key == *key) {
+            Some(sealed) => self.take_members(&sealed),
+            None => Ok(()),
+        }
+    }
+
+    /// The members count as taken, then the seal goes. Also what finishes this after a crash in between.
+    pub(super) fn take_members(&mut self, sealed: &SealedBundle) -> Result<(), StateFault> {
+        let feed = sealed.key.feed();
+        for member in &sealed.members {
+            self.change_batch(feed, member.seq, |row| {
+                row.taken = row.taken.max(member.events.end)
+            })?;
+        }
+        self.remove(&keys::seal(feed)).map(drop)
+    }
+}

@@ -1,0 +1,111 @@
+//! Finishes at a start what a crash has interrupted, reads every row once, and counts them.
+//!
+//! | found | so | done |
+//! | --- | --- | --- |
+//! | a place in the queue without its name | the stream was being named, or settled | named: it stays pending |
+//! | a name without its place in the queue | the stream was being settled | the name goes |
+//! | a stream that is pending and set aside | it was being set aside | it is pending no more |
+//! | a seal of which a member counts as taken | its bundle was being noted as written | noted, the seal goes |
+//!
+//! Everything else that a crash can leave is finished by repeating the change: a mark beside its batch is a pull
+//! that is suspected without need, a missing stream that is still pending is asked for once more.
+
+use actors::ports::state::{
+    BatchRow, FailedStream, MissingStream, OpenUpload, PendingStream, PullMark, SealedBundle, StateCounts,
+    StateFault, SuspectPull,
+};
+use serde::de::DeserializeOwned;
+
+use super::changes::{Changes, Memory};
+use super::keys::{self, Kind};
+use super::rows;
+use super::table::Table;
+
+/// Mends the rows and counts them anew; durable on return.
+///
+/// # Errors
+/// Broken if the table has come less far than this process knows it to have.
+pub(super) fn mend(table: &impl Table, memory: &mut Memory) -> Result<(), StateFault> {
+    let commits = rows::get(table, keys::COMMITS)?.unwrap_or(0);
+    if commits < memory.commits {
+        let lost = format!(
+            "it ends with commit {commits}, but commit {} was on disk",
+            memory.commits
+        );
+        return Err(StateFault::Broken(lost));
+    }
+    memory.commits = commits;
+    let mut changes = Changes { table, memory };
+    changes.finish_seals()?;
+    changes.finish_queue()?;
+    changes.finish_names()?;
+    changes.commit()?;
+    count::<PullMark>(table, keys::MARKS)?;
+    count::<OpenUpload>(table, keys::UPLOADS)?;
+    memory.counts = StateCounts {
+        pending: count::<PendingStream>(table, keys::QUEUE)?,
+        missing: count::<MissingStream>(table, keys::MISSING)?,
+        failed: count::<FailedStream>(table, keys::FAILED)?,
+        suspect_pulls: count::<SuspectPull>(table, keys::SUSPECTS)?,
+    };
+    Ok(())
+}
+
+/// Counts by reading: a row that cannot be read is better found at a start than later.
+fn count<R: DeserializeOwned>(table: &impl Table, kind: Kind) -> Result<u64, StateFault> {
+    rows::range::<R>(table, kind.range()).try_fold(0, |count, row| row.map(|_| count + 1))
+}
+
+impl<T: Table> Changes<'_, T> {
+    fn finish_seals(&mut self) -> Result<(), StateFault> {
+        let batches = rows::batches(self.table)?;
+        for sealed in rows::all::<SealedBundle>(self.table, keys::SEALS)? {
+            let is_taken = |row: &&BatchRow| {
+                row.file.feed == *sealed.key.feed()
+                    && sealed.members.iter().any(|member| {
+                        member.seq == row.file.seq
+                            && !member.events.is_empty()
+                            && member.events.end <= row.taken
+                    })
+            };
+            if let Some(row) = batches.iter().find(is_taken) {
+                log::info!("{} is written: batch {} says so", sealed.key, row.file.seq);
+                self.take_members(&sealed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_queue(&mut self) -> Result<(), StateFault> {
+        for row in rows::range::<PendingStream>(self.table, keys::QUEUE.range()) {
+            let row = row?;
+            let name = keys::stream(&row.stream);
+            let is_set_aside = self.table.get(&keys::failed(&row.stream))?.is_some();
+            match rows::get::<u64>(self.table, &name)? {
+                _ if is_set_aside => self.remove(&keys::queue(row.ticket)).map(drop)?,
+                Some(ticket) if ticket == row.ticket => {}
+                // Named twice: a crash cannot bring this about, but one place in the queue is enough for it.
+                Some(ticket) if self.table.get(&keys::queue(ticket))?.is_some() => {
+                    self.remove(&keys::queue(row.ticket)).map(drop)?;
+                }
+                _ => self.put(&name, &row.ticket)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_names(&mut self) -> Result<(), StateFault> {
+        for row in self.table.range(keys::STREAMS.range()) {
+            let (name, _) = row?;
+            let ticket: Option<u64> = rows::get(self.table, &name)?;
+            let in_queue = match ticket {
+                Some(ticket) => self.table.get(&keys::queue(ticket))?.is_some(),
+                None => false,
+            };
+            if !in_queue {
+                self.remove(&name)?;
+            }
+        }
+        Ok(())
+    }
+}

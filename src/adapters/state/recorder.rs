@@ -1,0 +1,222 @@
+//! The port, over a table: changes go to the writer, reads to the table.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use actors::ports::state::{
+    BatchRow, Change, FailedStream, LocalState, MissingStream, NamedStreams, OpenUpload, PendingStream,
+    PullMark, SealedBundle, StateCounts, StateFault, SuspectPull,
+};
+use actors::stream_id::StreamId;
+use actors::timestamp::Timestamp;
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+
+use super::keys;
+use super::rows;
+use super::table::{Store, Table};
+use super::writer::{Answer, Request, Writer};
+
+/// Requests that may wait for the writer; callers wait beyond it.
+const QUEUE: usize = 1024;
+
+/// How long the end of the writer is waited for when the state is dropped without [`Recorder::close`].
+const LAST_WAIT: Duration = Duration::from_secs(5);
+
+/// The table, while it is open.
+pub(super) type Slot<T> = Arc<RwLock<Option<T>>>;
+
+/// What the writer tells of itself.
+pub(super) type SharedCounts = Arc<Mutex<StateCounts>>;
+
+/// Local state in a [`Table`]. Clones are the same state, and may be used from any thread.
+pub struct Recorder<T> {
+    shared: Arc<Shared<T>>,
+}
+
+struct Shared<T> {
+    table: Slot<T>,
+    counts: SharedCounts,
+    start: u64,
+    requests: mpsc::WeakSender<Request>,
+    writer: Mutex<Option<Running>>,
+}
+
+/// The writer's thread. It ends when the sender is gone.
+struct Running {
+    _sender: mpsc::Sender<Request>,
+    thread: JoinHandle<()>,
+    /// Closed by the end of the thread.
+    ended: std::sync::mpsc::Receiver<()>,
+}
+
+impl<T> Clone for Recorder<T> {
+    fn clone(&self) -> Self {
+        let shared = self.shared.clone();
+        Self { shared }
+    }
+}
+
+fn closed() -> StateFault {
+    StateFault::Broken("it is closed".to_owned())
+}
+
+impl<T: Table> Recorder<T> {
+    /// Counts this start, mends the rows, and starts the writer.
+    pub(super) fn start(store: Box<dyn Store<Table = T>>, table: T) -> Result<Self, StateFault> {
+        let slot: Slot<T> = Arc::default();
+        let counts = SharedCounts::default();
+        let writer = Writer::new(store, table, slot.clone(), counts.clone())?;
+        let start = writer.start_number();
+        let (sender, requests) = mpsc::channel(QUEUE);
+        let (alive, ended) = std::sync::mpsc::channel();
+        let weak = sender.downgrade();
+        let run = move || {
+            writer.run(requests);
+            drop(alive);
+        };
+        let thread = std::thread::Builder::new().name("local state".to_owned());
+        let thread = thread
+            .spawn(run)
+            .map_err(|error| StateFault::Broken(format!("no thread for it: {error}")))?;
+        let running = Running {
+            _sender: sender,
+            thread,
+            ended,
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                table: slot,
+                counts,
+                start,
+                requests: weak,
+                writer: Mutex::new(Some(running)),
+            }),
+        })
+    }
+
+    /// Works off what has been asked for, makes it durable, and lets go of the files. Every later call fails. Waits
+    /// without a limit: the deadline is the caller's.
+    ///
+    /// # Errors
+    /// See [`StateFault`]; what had been acknowledged before is durable all the same.
+    pub async fn close(&self) -> Result<(), StateFault> {
+        let flushed = self.ask(Request::Close).await;
+        let writer = self.shared.take_writer();
+        if let Some(Running { thread, .. }) = writer {
+            // It has said its last word: there is nothing left for it to do but to return.
+            let _ = thread.join();
+        }
+        flushed
+    }
+
+    async fn ask<A>(&self, request: impl FnOnce(Answer<A>) -> Request) -> Result<A, StateFault> {
+        let (answer, answered) = oneshot::channel();
+        let Some(requests) = self.shared.requests.upgrade() else {
+            return Err(closed());
+        };
+        requests.send(request(answer)).await.map_err(|_| closed())?;
+        drop(requests);
+        let ended = |_| StateFault::Broken("its writer has ended before its time".to_owned());
+        answered.await.map_err(ended)?
+    }
+
+    fn read<A>(&self, read: impl FnOnce(&T) -> Result<A, StateFault>) -> Result<A, StateFault> {
+        let table = self.shared.table.read().unwrap_or_else(PoisonError::into_inner);
+        match table.as_ref() {
+            Some(table) => read(table),
+            None if self.shared.requests.strong_count() == 0 => Err(closed()),
+            None => Err(StateFault::Full("it waits to be opened again".to_owned())),
+        }
+    }
+}
+
+impl<T> Shared<T> {
+    fn take_writer(&self) -> Option<Running> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        let Some(Running {
+            _sender,
+            thread,
+            ended,
+        }) = self.take_writer()
+        else {
+            return;
+        };
+        drop(_sender);
+        match ended.recv_timeout(LAST_WAIT) {
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                log::warn!(
+                    "local state is still busy after {LAST_WAIT:?}; what it has acknowledged is durable"
+                );
+            }
+            _ => drop(thread.join()),
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl<T: Table> LocalState for Recorder<T> {
+    async fn record(&self, change: Change) -> Result<(), StateFault> {
+        self.ask(|answer| Request::Record(Box::new(change), answer)).await
+    }
+
+    async fn name_streams(&self, streams: Vec<StreamId>, now: Timestamp) -> Result<NamedStreams, StateFault> {
+        self.ask(|answer| Request::NameStreams(streams, now, answer))
+            .await
+    }
+
+    async fn revive_missing(&self, asked_before: Timestamp, now: Timestamp) -> Result<u64, StateFault> {
+        self.ask(|answer| Request::ReviveMissing(asked_before, now, answer))
+            .await
+    }
+
+    fn start_number(&self) -> u64 {
+        self.shared.start
+    }
+
+    fn marks(&self) -> Result<Vec<PullMark>, StateFault> {
+        self.read(|table| rows::all(table, keys::MARKS))
+    }
+
+    fn batches(&self) -> Result<Vec<BatchRow>, StateFault> {
+        self.read(rows::batches)
+    }
+
+    fn sealed(&self) -> Result<Vec<SealedBundle>, StateFault> {
+        self.read(|table| rows::all(table, keys::SEALS))
+    }
+
+    fn pending_from(&self, from: u64, limit: usize) -> Result<Vec<PendingStream>, StateFault> {
+        self.read(|table| rows::pending(table, from, limit))
+    }
+
+    fn highest_ticket(&self) -> Result<Option<u64>, StateFault> {
+        self.read(rows::highest_ticket)
+    }
+
+    fn failed(&self) -> Result<Vec<FailedStream>, StateFault> {
+        self.read(|table| rows::all(table, keys::FAILED))
+    }
+
+    fn missing(&self) -> Result<Vec<MissingStream>, StateFault> {
+        self.read(|table| rows::all(table, keys::MISSING))
+    }
+
+    fn suspect_pulls(&self) -> Result<Vec<SuspectPull>, StateFault> {
+        self.read(rows::suspects)
+    }
+
+    fn open_uploads(&self) -> Result<Vec<OpenUpload>, StateFault> {
+        self.read(|table| rows::all(table, keys::UPLOADS))
+    }
+
+    fn counts(&self) -> StateCounts {
+        *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

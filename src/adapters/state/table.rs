@@ -1,0 +1,139 @@
+//! One ordered table of small rows, as sled keeps it; a trait, so that tests can break it anywhere.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use actors::ports::state::StateFault;
+
+/// A key and its value.
+pub type KeyValue = (Vec<u8>, Vec<u8>);
+
+/// An ordered table. What is written is visible at once, durable after [`Table::flush`], and if a crash loses any
+/// of it, then only from some write on.
+pub trait Table: Send + Sync + 'static {
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// See [`StateFault`]; here and below.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateFault>;
+
+    /// Writes a row.
+    ///
+    /// # Errors
+    /// The row may be there or not.
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StateFault>;
+
+    /// Removes a row and says whether there was one.
+    ///
+    /// # Errors
+    /// The row may be there or not.
+    fn remove(&self, key: &[u8]) -> Result<bool, StateFault>;
+
+    /// The rows from the first key up to, and without, the second, read as the iterator goes.
+    fn range(
+        &self,
+        range: (Vec<u8>, Vec<u8>),
+    ) -> Box<dyn DoubleEndedIterator<Item = Result<KeyValue, StateFault>> + '_>;
+
+    /// Makes everything durable that was written before. Blocks.
+    ///
+    /// # Errors
+    /// What was written since the last flush may be durable or not.
+    fn flush(&self) -> Result<(), StateFault>;
+}
+
+/// What opens the table, and opens it again after the disk was full.
+pub trait Store: Send {
+    /// What is opened.
+    type Table: Table;
+
+    /// Opens the table; no other handle of it exists.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn open(&mut self) -> Result<Self::Table, StateFault>;
+
+    /// Notes outside of the table how far it has come, now that this is durable in there; what the table shows
+    /// at a later start must not be less. Costs no sync: a note that a power cut takes back is an older note.
+    fn note(&mut self, start: u64, commit: u64);
+}
+
+/// Most that sled may use for cached pages. Rows are read and written once or twice; the log is what counts.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The default tree of a sled database.
+pub struct SledTable(sled::Db);
+
+impl SledTable {
+    /// Opens the database in `directory`. sled panics over some kinds of damage: that is an error like any other.
+    pub(super) fn open(directory: &Path) -> Result<Self, sled::Error> {
+        let open = || {
+            sled::Config::new()
+                .path(directory)
+                .cache_capacity(CACHE_BYTES)
+                .open()
+        };
+        match catch_unwind(AssertUnwindSafe(open)) {
+            Ok(opened) => opened.map(Self),
+            Err(panic) => Err(sled::Error::ReportableBug(panic_text(panic.as_ref()))),
+        }
+    }
+
+    /// Whether there is no row at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a text").to_owned()
+}
+
+/// Whether an error says that the disk, or a quota, is used up.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// What a failed call of an open database means.
+pub(super) fn fault(error: sled::Error) -> StateFault {
+    match error {
+        sled::Error::Io(error) if is_full(&error) => StateFault::Full(error.to_string()),
+        other => StateFault::Broken(other.to_string()),
+    }
+}
+
+impl Table for SledTable {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateFault> {
+        let value = self.0.get(key).map_err(fault)?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StateFault> {
+        self.0.insert(key, value).map(drop).map_err(fault)
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<bool, StateFault> {
+        self.0.remove(key).map(|value| value.is_some()).map_err(fault)
+    }
+
+    fn range(
+        &self,
+        (from, to): (Vec<u8>, Vec<u8>),
+    ) -> Box<dyn DoubleEndedIterator<Item = Result<KeyValue, StateFault>> + '_> {
+        let rows = self.0.range(from..to);
+        Box::new(rows.map(|row| match row {
+            Ok((key, value)) => Ok((key.to_vec(), value.to_vec())),
+            Err(error) => Err(fault(error)),
+        }))
+    }
+
+    fn flush(&self) -> Result<(), StateFault> {
+        self.0.flush().map(drop).map_err(fault)
+    }
+}

@@ -1,0 +1,198 @@
+//! The one thread that writes: takes what was asked for, writes it, syncs once, answers all.
+//!
+//! When the disk is full everything asked for meanwhile is answered so, and the table is closed and opened again,
+//! for sled does not recover by itself; until that succeeds it is tried again with every request.
+
+use std::sync::PoisonError;
+
+use actors::ports::state::{Change, NamedStreams, StateFault};
+use actors::stream_id::StreamId;
+use actors::timestamp::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use super::changes::{Changes, Memory};
+use super::keys;
+use super::mend::mend;
+use super::recorder::{SharedCounts, Slot};
+use super::rows;
+use super::table::{Store, Table};
+
+/// Most requests that share one sync.
+const GROUP: usize = 100;
+
+/// Where an answer goes.
+pub(super) type Answer<A> = oneshot::Sender<Result<A, StateFault>>;
+
+/// What the writer is asked for.
+pub(super) enum Request {
+    Record(Box<Change>, Answer<()>),
+    NameStreams(Vec<StreamId>, Timestamp, Answer<NamedStreams>),
+    ReviveMissing(Timestamp, Timestamp, Answer<u64>),
+    Close(Answer<()>),
+}
+
+/// Answers a request once it is known whether its group is durable.
+type Reply = Box<dyn FnOnce(Result<(), StateFault>)>;
+
+pub(super) struct Writer<T: Table> {
+    store: Box<dyn Store<Table = T>>,
+    table: Slot<T>,
+    counts: SharedCounts,
+    memory: Memory,
+}
+
+impl<T: Table> Writer<T> {
+    /// Counts this start, and mends what the last one left.
+    pub(super) fn new(
+        mut store: Box<dyn Store<Table = T>>,
+        table: T,
+        slot: Slot<T>,
+        counts: SharedCounts,
+    ) -> Result<Self, StateFault> {
+        let start = rows::get::<u64>(&table, keys::STARTS)?.unwrap_or(0) + 1;
+        let mut memory = Memory::at_start(start);
+        let mut changes = Changes {
+            table: &table,
+            memory: &mut memory,
+        };
+        changes.put(keys::STARTS, &start)?;
+        mend(&table, &mut memory)?;
+        store.note(start, memory.commits);
+        *slot.write().unwrap_or_else(PoisonError::into_inner) = Some(table);
+        let writer = Self {
+            store,
+            table: slot,
+            counts,
+            memory,
+        };
+        writer.publish_counts();
+        Ok(writer)
+    }
+
+    pub(super) fn start_number(&self) -> u64 {
+        self.memory.start
+    }
+
+    /// Works until it is asked to close, or until nobody can ask it any more; then lets go of the table.
+    pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        while let Some(first) = requests.blocking_recv() {
+            let mut close = None;
+            let mut replies = Vec::new();
+            let mut made = self.reopen_if_closed();
+            let mut next = Some(first);
+            while let Some(request) = next {
+                if let Request::Close(answer) = request {
+                    close = Some(answer);
+                    break;
+                }
+                let (outcome, reply) = self.perform(request, made);
+                made = outcome;
+                replies.push(reply);
+                let more = replies.len() < GROUP;
+                next = more.then(|| requests.try_recv().ok()).flatten();
+            }
+            made = self.finish(made, replies);
+            if let Some(answer) = close {
+                self.close_table();
+                // Whoever asked may have given up waiting: that is its own affair.
+                let _ = answer.send(made);
+                return;
+            }
+        }
+        self.close_table();
+    }
+
+    /// Writes the rows of one request, unless the group has failed already.
+    fn perform(
+        &mut self,
+        request: Request,
+        so_far: Result<(), StateFault>,
+    ) -> (Result<(), StateFault>, Reply) {
+        match request {
+            Request::Record(change, answer) => {
+                let outcome = so_far.and_then(|()| self.change(|changes| changes.apply(*change)));
+                promise(outcome, answer)
+            }
+            Request::NameStreams(streams, now, answer) => {
+                let outcome = so_far.and_then(|()| self.change(|changes| changes.name_streams(streams, now)));
+                promise(outcome, answer)
+            }
+            Request::ReviveMissing(before, now, answer) => {
+                let outcome =
+                    so_far.and_then(|()| self.change(|changes| changes.revive_missing(before, now)));
+                promise(outcome, answer)
+            }
+            Request::Close(answer) => promise(so_far, answer),
+        }
+    }
+
+    fn change<A>(
+        &mut self,
+        act: impl FnOnce(&mut Changes<'_, T>) -> Result<A, StateFault>,
+    ) -> Result<A, StateFault> {
+        match self.table.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(table) => act(&mut Changes {
+                table,
+                memory: &mut self.memory,
+            }),
+            None => Err(StateFault::Full("it waits to be opened again".to_owned())),
+        }
+    }
+
+    /// Syncs what was written, and answers all.
+    fn finish(&mut self, written: Result<(), StateFault>, replies: Vec<Reply>) -> Result<(), StateFault> {
+        let made = written.and_then(|()| self.change(|changes| changes.commit()));
+        if made.is_ok() {
+            self.store.note(self.memory.start, self.memory.commits);
+        }
+        if let Err(fault) = &made {
+            log::warn!("{fault}; {} changes are not recorded", replies.len());
+            if matches!(fault, StateFault::Full(_)) {
+                self.close_table();
+                // Readers need it; whoever wants to write will see the same fault again.
+                let _ = self.reopen_if_closed();
+            }
+        }
+        self.publish_counts();
+        for reply in replies {
+            reply(made.clone());
+        }
+        made
+    }
+
+    /// After a full disk sled fails for good; opened again it goes on.
+    fn reopen_if_closed(&mut self) -> Result<(), StateFault> {
+        let mut slot = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_none() {
+            let table = self.store.open()?;
+            self.memory.reopened();
+            mend(&table, &mut self.memory)?;
+            *slot = Some(table);
+        }
+        Ok(())
+    }
+
+    fn close_table(&self) {
+        let mut slot = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        drop(slot.take());
+    }
+
+    fn publish_counts(&self) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.memory.counts;
+    }
+}
+
+/// Keeps what was done until it is durable.
+fn promise<A: 'static>(outcome: Result<A, StateFault>, answer: Answer<A>) -> (Result<(), StateFault>, Reply) {
+    // Whoever asked may have given up waiting: that is its own affair.
+    match outcome {
+        Ok(done) => {
+            let reply = move |made: Result<(), StateFault>| drop(answer.send(made.map(|()| done)));
+            (Ok(()), Box::new(reply))
+        }
+        Err(fault) => {
+            let own = fault.clone();
+            (Err(fault), Box::new(move |_| drop(answer.send(Err(own)))))
+        }
+    }
+}
