@@ -269,7 +269,7 @@ async fn child_process_that_records_until_it_is_killed() {
                 let mark = PullMark { feed, since: at(1) };
                 state.name_streams(vec![stream(number)], at(1)).await.unwrap();
                 state.record(Change::PullMarked(mark)).await.unwrap();
-                if number % 5 == 0 {
+                if number.is_multiple_of(5) {
                     state.record(Change::StreamStored(stream(number))).await.unwrap();
                 }
                 println!("ack {number}");
@@ -338,7 +338,7 @@ fn what_was_acknowledged_survives_kill_9() {
         );
         assert_eq!(
             pending.contains(&stream(number)),
-            number % 5 != 0,
+            !number.is_multiple_of(5),
             "the stream {number}"
         );
     }

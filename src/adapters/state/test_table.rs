@@ -7,6 +7,8 @@ use actors::ports::state::StateFault;
 
 use super::table::{KeyValue, Store, Table};
 
+type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// One write.
 #[derive(Clone, Debug)]
 pub enum Write {
@@ -44,7 +46,7 @@ impl Disk {
         act(&mut self.inner.lock().unwrap())
     }
 
-    fn open_rows(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    fn open_rows(&self) -> Map {
         let mut rows = BTreeMap::new();
         for write in self.with(|inner| inner.writes[..inner.durable].to_vec()) {
             match write {
@@ -101,7 +103,7 @@ impl Store for Disk {
 /// The table; as sled, once it has failed it fails for good.
 pub struct MapTable {
     disk: Disk,
-    state: Mutex<(BTreeMap<Vec<u8>, Vec<u8>>, bool)>,
+    state: Mutex<(Map, bool)>,
 }
 
 impl MapTable {
