@@ -3,4 +3,5 @@
 pub mod bucket;
 pub mod dispatcher;
 pub mod http;
+pub mod journal;
 pub mod state;

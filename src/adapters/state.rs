@@ -1,21 +1,21 @@
 //! Local state in sled: rows that survive kill -9, a full disk and whatever else ends the process.
 //!
 //! # The promise
-//! * What [`LocalState::record`] has acknowledged is on disk: written, and the log of sled synced.
-//! * The rows of one change are written in an order in which every prefix can be finished: [`mend`] does so at the
+//! * What [`LocalState::record`](actors::ports::LocalState::record) has acknowledged is on disk: written, and the log of sled synced.
+//! * The rows of one change are written in an order in which every prefix can be finished: `mend` does so at the
 //!   next start. Changes take effect in the order in which they are recorded.
 //! * State that cannot be read is never taken for empty: see [`OpenError`].
-//! * A full disk is [`StateFault::Full`]; as soon as there is room again, so is local state.
+//! * A full disk is [`StateFault::Full`](actors::ports::StateFault::Full); as soon as there is room again, so is local state.
 //!
 //! # How
-//! One thread of its own ([`writer`]) makes all changes: it takes what has been asked for meanwhile, writes it row
+//! One thread of its own (`writer`) makes all changes: it takes what has been asked for meanwhile, writes it row
 //! by row, syncs once, and answers all (group commit). Reads come from any thread, and may see a change a little
 //! before it is durable.
 //!
 //! sled 0.34 has ways of its own, all of them seen: many concurrent `flush_async` deadlock, large batches and large
 //! values leave garbage for ever, long stretches without a flush may hang, and after a full disk every call fails
 //! until the database has been opened again. So there is one blocking flush from one place, single calls of small
-//! rows, a flush every [`changes::MOST_UNFLUSHED`] rows at the latest, and a database that the writer can reopen.
+//! rows, a flush every 1000 rows at the latest, and a database that the writer can reopen.
 
 mod changes;
 mod keys;
@@ -35,6 +35,7 @@ mod tests;
 
 use std::path::Path;
 
+pub(super) use lock::{Lock, NoLock};
 pub use open::OpenError;
 pub use recorder::Recorder;
 pub use table::SledTable;

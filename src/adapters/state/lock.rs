@@ -18,11 +18,11 @@ const LENGTH: usize = 80;
 
 /// How far the state has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Note {
+pub(in crate::adapters) struct Note {
     /// The start that wrote it.
-    pub(super) start: u64,
+    pub(in crate::adapters) start: u64,
     /// The last group of changes that is known to be durable.
-    pub(super) commit: u64,
+    pub(in crate::adapters) commit: u64,
 }
 
 impl Note {
@@ -41,7 +41,7 @@ impl Note {
 }
 
 /// Why there is no lock.
-pub(super) enum NoLock {
+pub(in crate::adapters) enum NoLock {
     /// Another process has it; what it has noted, for people.
     Held(String),
     /// The file cannot be used.
@@ -49,14 +49,14 @@ pub(super) enum NoLock {
 }
 
 /// The lock file, locked until this is dropped.
-pub(super) struct Lock {
+pub(in crate::adapters) struct Lock {
     file: File,
     noted: Option<Note>,
 }
 
 impl Lock {
     /// Locks the file, which comes into being if need be. Waits a moment for a process that is just ending.
-    pub(super) fn take(path: &Path) -> Result<Self, NoLock> {
+    pub(in crate::adapters) fn take(path: &Path) -> Result<Self, NoLock> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         options.custom_flags(libc::O_NOFOLLOW);
@@ -78,12 +78,12 @@ impl Lock {
     }
 
     /// What was noted last, before this process.
-    pub(super) fn noted(&self) -> Option<Note> {
+    pub(in crate::adapters) fn noted(&self) -> Option<Note> {
         self.noted
     }
 
     /// Replaces the note; without a sync, for an older note only sees less.
-    pub(super) fn note(&self, note: Note) -> io::Result<()> {
+    pub(in crate::adapters) fn note(&self, note: Note) -> io::Result<()> {
         let Note { start, commit } = note;
         let text = format!("start {start} commit {commit} pid {}", std::process::id());
         let line = format!("{text:<width$}\n", width = LENGTH - 1);
