@@ -1,7 +1,7 @@
 //! The journal's files on the local disk.
 //!
 //! # The promise
-//! * What [`IncomingAnswer::keep`](actors::ports::IncomingAnswer::keep) has acknowledged is on disk under its name:
+//! * What [`IncomingAnswer::keep`] has acknowledged is on disk under its name:
 //!   written, fdatasync, renamed, its directory synced. Before, there is nothing under that name; a file is never
 //!   written over.
 //! * An answer costs nothing before its first byte. All answers together hold at most [`BUFFERS`] in memory: one that

@@ -30,7 +30,7 @@ pub(super) type Slot<T> = Arc<RwLock<Option<T>>>;
 /// What the writer tells of itself.
 pub(super) type SharedCounts = Arc<Mutex<StateCounts>>;
 
-/// Local state in a [`Table`]. Clones are the same state, and may be used from any thread.
+/// Local state in a table. Clones are the same state, and may be used from any thread.
 pub struct Recorder<T> {
     shared: Arc<Shared<T>>,
 }
