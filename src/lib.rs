@@ -39,7 +39,7 @@ pub fn main_with_args(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let exit = match read(line.task(), &layers, log_faults) {
         Ok(Work::Backup(settings)) => {
             settings.effective.log(log_settings.pretty);
-            backup::run(*settings)
+            backup::run(*settings, log_settings.pretty)
         }
         Ok(Work::GetSamples(settings, wanted)) => {
             settings.effective.log_odd();

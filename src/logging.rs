@@ -5,9 +5,11 @@
 //! key-values of the record beside them.
 
 use std::io::{self, Write};
+use std::sync::OnceLock;
 
 use env_logger::Builder;
 use env_logger::fmt::Formatter;
+use indicatif::{MultiProgress, ProgressBar};
 use log::kv::{self, Key, Value, VisitSource};
 use log::{LevelFilter, Record};
 
@@ -46,8 +48,40 @@ pub fn start(settings: &LogSettings, rust_log: Option<&str>) {
     } else {
         builder.format(|buffer, record| write_json(buffer, record, &now()));
     }
+    let logger = builder.build();
+    let level = logger.filter();
     // Err: somebody has started logging before, and has the say.
-    let _ = builder.try_init();
+    if log::set_boxed_logger(Box::new(BesideProgress(logger))).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+/// The progress that moves on the terminal, if there is any.
+static PROGRESS: OnceLock<MultiProgress> = OnceLock::new();
+
+/// Shows `bar` on the terminal; lines of the log appear above it from now on.
+pub fn with_progress(bar: ProgressBar) -> ProgressBar {
+    PROGRESS.get_or_init(MultiProgress::new).add(bar)
+}
+
+/// Clears the progress away for as long as a line is written.
+struct BesideProgress(env_logger::Logger);
+
+impl log::Log for BesideProgress {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        match PROGRESS.get() {
+            Some(progress) if self.0.matches(record) => progress.suspend(|| self.0.log(record)),
+            _ => self.0.log(record),
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
 }
 
 fn quieter(level: LevelFilter) -> LevelFilter {

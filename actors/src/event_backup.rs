@@ -20,6 +20,8 @@ mod naming;
 mod pace;
 mod pull;
 mod recovery;
+#[cfg(test)]
+mod tests;
 
 use std::cell::Cell;
 use std::collections::VecDeque;

@@ -8,6 +8,8 @@
 //! The decisions are made in [`claims`]; this actor reads and writes rows and hands out jobs.
 
 pub mod claims;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -30,6 +32,9 @@ use crate::timestamp::Timestamp;
 
 /// How often streams that were missing are looked through for those to be asked for once more.
 const REVIVE_EVERY: Duration = Duration::from_secs(3600);
+
+/// How long is waited before rows are read again after a full disk.
+const FULL_DISK_WAIT: Duration = Duration::from_secs(2);
 
 /// When a missing stream is asked for once more.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -147,22 +152,29 @@ impl HitCacheActor {
 
     /// Fills the queue from the rows, hands out jobs, and answers those who wait. Called after every change.
     fn advance(&mut self, ctx: &mut Context<Self>) {
-        if let Err(fault) = self.refill() {
-            self.end(EndReason::State(fault));
-            return;
-        }
-        if !self.stopped {
+        while !self.stopped {
+            match self.refill() {
+                Ok(()) => {}
+                // Whoever writes says so; what can be read again is read then.
+                Err(StateFault::Full(_)) => {
+                    ctx.run_later(FULL_DISK_WAIT, Self::advance);
+                    break;
+                }
+                Err(fault) => self.end(EndReason::State(fault)),
+            }
+            let out = self.claims.out();
             while let Some(job) = self.claims.next_job() {
                 self.hand_out(job, ctx);
+            }
+            // What was handed out made room for more.
+            if self.claims.out() == out {
+                break;
             }
         }
         self.answer_waiting();
     }
 
     fn refill(&mut self) -> Result<(), StateFault> {
-        if self.stopped {
-            return Ok(());
-        }
         for ticket in self.claims.due_retries(Instant::now()) {
             match self
                 .state

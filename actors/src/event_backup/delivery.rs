@@ -5,7 +5,8 @@
 //! * Never over another: the key names the last event and the count only, and events come again, in other bytes,
 //!   after a restore. What lies under the key is compared, by its entity tag where that is an MD5, otherwise by
 //!   reading it. Where it differs the bundle is sealed anew with its last event left for the next one; a bundle
-//!   that has only one event repeats it, which changes the count and so the key, and does no harm to a restore.
+//!   that has only one event repeats it, which changes the count and so the key, and does no harm to a restore. A
+//!   bulk of an unknown version is named by its SHA-256 instead.
 
 mod bytes;
 
@@ -114,7 +115,7 @@ pub(super) async fn deliver(
         Ok(None) => write(ports, &sealed, rows).await,
         Ok(Some(info)) => match is_same(ports, &sealed, rows, &info).await {
             Ok(true) => Ok(()),
-            Ok(false) => return reseal(ports, sealed, rows).await.map(Delivered::Resealed),
+            Ok(false) => return another_key(ports, sealed, rows).await,
             Err(fault) => Err(fault),
         },
     };
@@ -166,6 +167,25 @@ async fn is_same(
     Ok(lies_there == Some(bulk_sha256))
 }
 
+/// The key is taken by other bytes: the bundle gets another one.
+async fn another_key(
+    ports: &FeedPorts,
+    sealed: SealedBundle,
+    rows: &[BatchRow],
+) -> Result<Delivered, StateFault> {
+    let taken = sealed.key.clone();
+    let resealed = reseal(ports, sealed, rows).await?;
+    if resealed.key == taken {
+        let detail = "a damaged object lies under the only key that this bundle can have: move it away";
+        return Ok(Delivered::Postponed(Fault::rejected(
+            "write bundle",
+            &taken,
+            detail,
+        )));
+    }
+    Ok(Delivered::Resealed(resealed))
+}
+
 async fn reseal(
     ports: &FeedPorts,
     sealed: SealedBundle,
@@ -177,12 +197,14 @@ async fn reseal(
         sealed.key
     );
     let feed = sealed.key.feed().clone();
+    if matches!(sealed.version, BulkVersion::Unknown(_)) {
+        return rename(ports, sealed, rows).await;
+    }
     let run = Run {
         version: sealed.version,
         members: sealed.members,
     };
-    let splits = matches!(run.version, BulkVersion::Known(_));
-    match run.clone().shortened().filter(|_| splits && sealed.copies == 1) {
+    match run.clone().shortened().filter(|_| sealed.copies == 1) {
         Some(fewer) => seal(ports, &feed, fewer, rows, 1).await,
         None if sealed.copies < MOST_COPIES => seal(ports, &feed, run, rows, sealed.copies + 1).await,
         None => Err(StateFault::Broken(format!(
@@ -190,4 +212,24 @@ async fn reseal(
             sealed.key
         ))),
     }
+}
+
+/// A bulk of an unknown version can be neither split nor repeated: it is named by the SHA-256 of its bytes, which
+/// no other bundle has.
+async fn rename(
+    ports: &FeedPorts,
+    sealed: SealedBundle,
+    rows: &[BatchRow],
+) -> Result<SealedBundle, StateFault> {
+    let digests = digest_bundle(ports, &sealed, rows).await;
+    let Digests { bulk_sha256, .. } = digests.map_err(|fault| StateFault::Broken(fault.to_string()))?;
+    let (feed, timestamp, count) = (
+        sealed.key.feed().clone(),
+        sealed.key.timestamp(),
+        sealed.key.count(),
+    );
+    let key = BundleKey::new(feed, timestamp, count, &hex::encode(bulk_sha256));
+    let renamed = SealedBundle { key, ..sealed };
+    ports.state.record(Change::BundleSealed(renamed.clone())).await?;
+    Ok(renamed)
 }

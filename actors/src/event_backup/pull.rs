@@ -222,9 +222,7 @@ impl Ledger<'_> {
                     parts.events.clone(),
                     file.received,
                 );
-                scanned.is_ok_and(|Scanned { contents, .. }| {
-                    contents.events == 0 && matches!(contents.version, BulkVersion::Known(_))
-                })
+                scanned.is_ok_and(|scanned| scanned.contents.events == 0)
             })
     }
 
@@ -278,18 +276,13 @@ pub(super) async fn scan_file(
     bulk: std::ops::Range<u64>,
 ) -> Result<Scanned, String> {
     let (opener, file) = (ports.journal.opener(), file.clone());
-    let mut scanned = ports
+    ports
         .blocking(move || {
             let mut reader = opener.open(&file).map_err(|fault| fault.to_string())?;
             scan(&file.feed, &mut *reader, bulk, file.received).map_err(|error| error.to_string())
         })
         .await
-        .map_err(|fault| fault.to_string())??;
-    if matches!(scanned.contents.version, BulkVersion::Unknown(_)) {
-        // Something is there, even where nothing of it can be counted.
-        scanned.contents.events = scanned.contents.events.max(1);
-    }
-    Ok(scanned)
+        .map_err(|fault| fault.to_string())?
 }
 
 /// Moves an answer that cannot be understood to where an operator finds it.

@@ -1,0 +1,173 @@
+//! Local state that waits for room: a full disk holds the program up, and ends nothing.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::fault::Fault;
+use crate::object_writer::UploadLog;
+use crate::ports::LocalState;
+use crate::ports::state::{
+    BatchRow, Change, FailedStream, MissingStream, NamedStreams, OpenUpload, PendingStream, PullMark,
+    SealedBundle, StateCounts, StateFault, SuspectPull,
+};
+use crate::stream_id::StreamId;
+use crate::timestamp::Timestamp;
+
+/// How long is waited before a full disk is tried again.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// How many waits go by between two log lines.
+const WAITS_PER_LINE: u32 = 30;
+
+/// Wraps another implementation: writes that find no room are repeated until they find some.
+#[derive(Clone)]
+pub struct PatientState(Rc<dyn LocalState>);
+
+impl PatientState {
+    /// Around `state`.
+    pub fn new(state: Rc<dyn LocalState>) -> Self {
+        Self(state)
+    }
+}
+
+/// Repeats `attempt` while there is no room.
+async fn patiently<T>(attempt: impl AsyncFn() -> Result<T, StateFault>) -> Result<T, StateFault> {
+    for waits in 0.. {
+        match attempt().await {
+            Err(fault @ StateFault::Full(_)) => {
+                if waits % WAITS_PER_LINE == 0 {
+                    log::error!(
+                        "{fault}; waiting for room, nothing is pulled meanwhile: make room on the volume"
+                    );
+                }
+                tokio::time::sleep(WAIT).await;
+            }
+            Ok(done) if waits > 0 => {
+                log::info!("local state: there is room again");
+                return Ok(done);
+            }
+            other => return other,
+        }
+    }
+    unreachable!("the loop above ends by returning")
+}
+
+#[async_trait(?Send)]
+impl LocalState for PatientState {
+    async fn record(&self, change: Change) -> Result<(), StateFault> {
+        patiently(async || self.0.record(change.clone()).await).await
+    }
+
+    async fn name_streams(&self, streams: Vec<StreamId>, now: Timestamp) -> Result<NamedStreams, StateFault> {
+        patiently(async || self.0.name_streams(streams.clone(), now).await).await
+    }
+
+    async fn revive_missing(&self, asked_before: Timestamp, now: Timestamp) -> Result<u64, StateFault> {
+        patiently(async || self.0.revive_missing(asked_before, now).await).await
+    }
+
+    fn start_number(&self) -> u64 {
+        self.0.start_number()
+    }
+
+    fn marks(&self) -> Result<Vec<PullMark>, StateFault> {
+        self.0.marks()
+    }
+
+    fn batches(&self) -> Result<Vec<BatchRow>, StateFault> {
+        self.0.batches()
+    }
+
+    fn sealed(&self) -> Result<Vec<SealedBundle>, StateFault> {
+        self.0.sealed()
+    }
+
+    fn pending_from(&self, from: u64, limit: usize) -> Result<Vec<PendingStream>, StateFault> {
+        self.0.pending_from(from, limit)
+    }
+
+    fn highest_ticket(&self) -> Result<Option<u64>, StateFault> {
+        self.0.highest_ticket()
+    }
+
+    fn failed(&self) -> Result<Vec<FailedStream>, StateFault> {
+        self.0.failed()
+    }
+
+    fn missing(&self) -> Result<Vec<MissingStream>, StateFault> {
+        self.0.missing()
+    }
+
+    fn suspect_pulls(&self) -> Result<Vec<SuspectPull>, StateFault> {
+        self.0.suspect_pulls()
+    }
+
+    fn open_uploads(&self) -> Result<Vec<OpenUpload>, StateFault> {
+        self.0.open_uploads()
+    }
+
+    fn counts(&self) -> StateCounts {
+        self.0.counts()
+    }
+}
+
+#[async_trait(?Send)]
+impl UploadLog for PatientState {
+    async fn begun(&self, upload: &OpenUpload) -> Result<(), Fault> {
+        self.remember(Change::UploadBegun(upload.clone()), upload).await
+    }
+
+    async fn ended(&self, upload: &OpenUpload) -> Result<(), Fault> {
+        self.remember(Change::UploadEnded(upload.clone()), upload).await
+    }
+}
+
+impl PatientState {
+    async fn remember(&self, change: Change, upload: &OpenUpload) -> Result<(), Fault> {
+        let recorded = self.record(change).await;
+        recorded.map_err(|fault| Fault::rejected("remember upload", &upload.key, fault))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{MemoryState, StateCall, Trouble};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_disk_is_waited_out() {
+        let memory = MemoryState::new();
+        memory
+            .calls()
+            .plan(Trouble::fails(StateCall::Record, StateFault::Full("0 bytes left".into())).times(5));
+        let state = PatientState::new(Rc::new(memory.clone()));
+        let mark = PullMark {
+            feed: "system/insert/default".parse().unwrap(),
+            since: Timestamp::default(),
+        };
+        let begun = tokio::time::Instant::now();
+        state.record(Change::PullMarked(mark.clone())).await.unwrap();
+        assert_eq!(memory.marks().unwrap(), [mark]);
+        assert_eq!(begun.elapsed(), 5 * WAIT);
+    }
+
+    #[tokio::test]
+    async fn what_is_broken_is_told_at_once() {
+        let memory = MemoryState::new();
+        memory.calls().plan(Trouble::fails(
+            StateCall::Record,
+            StateFault::Broken("damaged".into()),
+        ));
+        let state = PatientState::new(Rc::new(memory));
+        let mark = PullMark {
+            feed: "system/insert/default".parse().unwrap(),
+            since: Timestamp::default(),
+        };
+        assert_eq!(
+            state.record(Change::PullMarked(mark)).await,
+            Err(StateFault::Broken("damaged".into()))
+        );
+    }
+}

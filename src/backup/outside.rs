@@ -1,0 +1,100 @@
+//! Makes the adapters from the settings: for the thread of the actors, and for each stream worker its own,
+//! because neither awc nor rusoto can be shared between runtimes.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actors::fault::Fault;
+use actors::object_key::{BundleKey, ObjectKey};
+use actors::patient_state::PatientState;
+use actors::ports::state::OpenUpload;
+use actors::ports::{Bucket, UploadId};
+use actors::stream_id::StreamId;
+use actors::stream_worker::{StreamPorts, WorkerPorts};
+
+use crate::adapters::bucket::{S3Bucket, S3Config};
+use crate::adapters::dispatcher::{AwcDispatcher, DispatcherConfig};
+use crate::adapters::http::HttpTimeouts;
+use crate::adapters::state::SledState;
+use crate::settings::Settings;
+
+/// How to reach the dispatcher and the bucket.
+#[derive(Clone, Debug)]
+pub(super) struct Outside {
+    dispatcher: DispatcherConfig,
+    bucket: S3Config,
+}
+
+impl Outside {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let timeouts = HttpTimeouts::default();
+        Self {
+            dispatcher: DispatcherConfig {
+                events: settings.dispatcher.events.clone(),
+                streams: settings.dispatcher.streams.clone(),
+                streams_consumer: settings.stream_consumer(),
+                timeouts,
+            },
+            bucket: S3Config {
+                endpoint: settings.bucket.endpoint.clone(),
+                region: settings.bucket.region.clone(),
+                streams_bucket: settings.bucket.streams.clone(),
+                events_bucket: settings.bucket.events.clone(),
+                access_key: settings.bucket.access_key.clone(),
+                secret_key: settings.bucket.secret_key.clone(),
+                timeouts,
+            },
+        }
+    }
+
+    pub(super) fn dispatcher(&self) -> Result<AwcDispatcher, Fault> {
+        AwcDispatcher::new(self.dispatcher.clone())
+    }
+
+    pub(super) fn bucket(&self) -> Result<S3Bucket, Fault> {
+        S3Bucket::new(self.bucket.clone())
+    }
+
+    pub(super) fn worker_ports(&self, state: SledState) -> Arc<dyn WorkerPorts> {
+        Arc::new(OwnPorts {
+            outside: self.clone(),
+            state,
+        })
+    }
+}
+
+/// Opens the ports of one worker on its thread.
+struct OwnPorts {
+    outside: Outside,
+    state: SledState,
+}
+
+impl WorkerPorts for OwnPorts {
+    fn open(&self) -> Result<StreamPorts, Fault> {
+        Ok(StreamPorts {
+            dispatcher: Rc::new(self.outside.dispatcher()?),
+            bucket: Rc::new(self.outside.bucket()?),
+            uploads: Rc::new(PatientState::new(Rc::new(self.state.clone()))),
+        })
+    }
+}
+
+/// Aborts a multipart upload that an earlier start left open.
+pub(super) async fn abort(bucket: &dyn Bucket, upload: &OpenUpload) -> Result<(), Fault> {
+    let key = if upload.bundle {
+        upload
+            .key
+            .parse::<BundleKey>()
+            .map(ObjectKey::Bundle)
+            .map_err(|error| error.to_string())
+    } else {
+        upload
+            .key
+            .parse::<StreamId>()
+            .map(ObjectKey::Stream)
+            .map_err(|error| error.to_string())
+    };
+    let key = key.map_err(|error| Fault::corrupt("abort upload", &upload.key, error))?;
+    log::info!("an upload of {key} that an earlier start left open is aborted");
+    bucket.abort_upload(&key, &UploadId(upload.upload.clone())).await
+}

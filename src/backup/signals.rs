@@ -1,0 +1,49 @@
+//! SIGTERM and SIGINT ask for the end; a second one asks for it now.
+
+use std::io;
+
+use actix::Recipient;
+use actors::supervisor::{EndReason, Ending};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The signals that end the program. From the moment they are listened to, they do not kill it.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub(super) async fn next(&mut self) {
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        };
+        log::info!("received {name}");
+    }
+
+    /// Tells the supervisor of every one from now on.
+    pub(super) fn forward_to(mut self, supervisor: Recipient<Ending>) {
+        actix_rt::spawn(async move {
+            loop {
+                self.next().await;
+                if supervisor
+                    .send(Ending {
+                        reason: EndReason::Signal,
+                    })
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+            }
+        });
+    }
+}
