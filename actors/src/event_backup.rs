@@ -3,14 +3,14 @@
 //! # The order of things
 //! 1. *Leftovers first*: what an earlier start left (a sealed bundle, journaled batches, unnamed streams) is
 //!    finished before the first pull, also for a feed that is no longer configured, which then never pulls.
-//! 2. *Mark, pull, journal* ([`pull`]): one pull in flight, durable before the next; never aborted by a stop.
-//! 3. *Name* ([`naming`]): every stream of a batch becomes a pending row as soon as the batch is journaled; the
+//! 2. *Mark, pull, journal* (`pull`): one pull in flight, durable before the next; never aborted by a stop.
+//! 3. *Name* (`naming`): every stream of a batch becomes a pending row as soon as the batch is journaled; the
 //!    next pull waits until the queue has admitted them.
-//! 4. *Bundle* ([`bundling`], [`delivery`]): sealed, compared with what lies under its key, written, and only then
+//! 4. *Bundle* (`bundling`, `delivery`): sealed, compared with what lies under its key, written, and only then
 //!    its batches leave the journal. Goes on beside the pulls, one bundle at a time.
 //!
 //! # When it goes wrong
-//! A pull that fails is waited out ([`pace`]). A bundle that cannot be written stays sealed and is tried again;
+//! A pull that fails is waited out (`pace`). A bundle that cannot be written stays sealed and is tried again;
 //! meanwhile the journal fills, and when it is full the feed waits. Only local state that does not work ends the
 //! program, in good order.
 

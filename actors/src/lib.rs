@@ -2,7 +2,7 @@
 //!
 //! The crate depends on actix for its actors and on nothing that speaks to the outside: the dispatcher, the
 //! bucket and the local state are *ports* (traits in [`ports`]), which the root package implements with awc,
-//! rusoto and sled, and which [`testkit`] implements in memory, with faults.
+//! rusoto and sled, and which `testkit` implements in memory, with faults.
 //!
 //! # One picture
 //! ```text
