@@ -176,7 +176,6 @@ fn back_up(stage: &Stage, base: &Path, log: &Path) -> anyhow::Result<Taken> {
         base.join("state").display().to_string(),
     ));
     settings.push(("BK__EVENT_PULL_DEADLINE", "2s".to_owned()));
-    settings.push(("BK__METRICS_LISTEN", "127.0.0.1:0".to_owned()));
     let mut program = Program::start(settings, &["backup"], log)?;
     watch(stage, &mut program)?;
     program.signal(libc::SIGTERM);

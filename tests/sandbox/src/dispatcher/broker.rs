@@ -9,35 +9,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
-use std::sync::Arc;
 
 use actors::feed::{Feed, Model};
-use actors::timestamp::Timestamp;
-use bytes::Bytes;
 
+use super::log::{EventRef, Log, Origin, RawEvent};
 use crate::generator::FeedEvents;
-
-/// An event given as bytes.
-#[derive(Clone, Debug)]
-pub struct RawEvent {
-    /// Its key in Kafka.
-    pub kafka_key: String,
-    /// When it happened.
-    pub timestamp: Timestamp,
-    /// The event as it is put into bulks, whatever their version.
-    pub bytes: Bytes,
-}
-
-/// Names one event.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EventRef {
-    /// Where it lies.
-    pub feed: Feed,
-    /// Its key in Kafka.
-    pub kafka_key: String,
-    /// When it happened.
-    pub timestamp: Timestamp,
-}
 
 /// Who pulls: what offsets belong to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,67 +51,6 @@ impl fmt::Display for Consumer {
 pub struct Place {
     log: u32,
     offset: u32,
-}
-
-/// Where the bytes of an event come from.
-#[derive(Clone, Debug)]
-pub(super) enum Origin {
-    /// It is made when it is asked for.
-    Made(Arc<FeedEvents>, u64),
-    /// It was encoded ahead of time.
-    Ready(Bytes),
-}
-
-impl Origin {
-    /// Appends the event as `version` writes it.
-    pub(super) fn encode(&self, out: &mut Vec<u8>, version: i64) {
-        match self {
-            Self::Made(events, number) => events.event(*number).encode(out, version),
-            Self::Ready(bytes) => out.extend_from_slice(bytes),
-        }
-    }
-}
-
-#[derive(Debug)]
-enum Entry {
-    Made(u32),
-    Raw(Arc<RawEvent>),
-}
-
-/// Events of a generated feed, encoded ahead of time in one version.
-#[derive(Debug)]
-struct Arena {
-    version: i64,
-    bytes: Bytes,
-    ends: Vec<usize>,
-}
-
-impl Arena {
-    fn new(events: &FeedEvents, version: i64) -> Self {
-        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
-        for number in 0..events.len() {
-            events.event(number).encode(&mut bytes, version);
-            ends.push(bytes.len());
-        }
-        Self {
-            version,
-            bytes: bytes.into(),
-            ends,
-        }
-    }
-
-    fn event(&self, number: usize) -> Bytes {
-        let start = if number == 0 { 0 } else { self.ends[number - 1] };
-        self.bytes.slice(start..self.ends[number])
-    }
-}
-
-#[derive(Debug)]
-struct Log {
-    feed: Feed,
-    made: Option<Arc<FeedEvents>>,
-    arena: Option<Arena>,
-    entries: Vec<Entry>,
 }
 
 /// What became of an answer.
@@ -199,105 +114,53 @@ impl Broker {
     }
 
     fn log(&mut self, feed: &Feed) -> &mut Log {
-        let index = self
-            .logs
-            .iter()
-            .position(|log| log.feed == *feed)
-            .unwrap_or_else(|| {
-                self.logs.push(Log {
-                    feed: feed.clone(),
-                    made: None,
-                    arena: None,
-                    entries: Vec::new(),
-                });
-                self.logs.len() - 1
-            });
+        let known = self.logs.iter().position(|log| log.feed() == feed);
+        let index = known.unwrap_or_else(|| {
+            self.logs.push(Log::new(feed.clone()));
+            self.logs.len() - 1
+        });
         &mut self.logs[index]
     }
 
     /// Puts events at the end of their feed.
     pub fn append(&mut self, feed: &Feed, events: impl IntoIterator<Item = RawEvent>) {
-        let log = self.log(feed);
-        log.entries
-            .extend(events.into_iter().map(|event| Entry::Raw(Arc::new(event))));
+        self.log(feed).append(events);
     }
 
     /// Takes up a generated feed, none of whose events is visible yet; with `ahead`, encodes them all now.
     pub fn adopt(&mut self, events: FeedEvents, ahead: Option<i64>) {
-        let arena = ahead.map(|version| Arena::new(&events, version));
-        let log = self.log(&events.feed().clone());
-        log.made = Some(Arc::new(events));
-        log.arena = arena;
+        self.log(&events.feed().clone()).adopt(events, ahead);
     }
 
     /// Makes the next `count` events of a generated feed visible, as if they had just been published.
     pub fn release(&mut self, feed: &Feed, count: u64) {
-        let log = self.log(feed);
-        let total = log.made.as_ref().map_or(0, |events| events.len());
-        let made = log
-            .entries
-            .iter()
-            .filter(|entry| matches!(entry, Entry::Made(_)))
-            .count() as u64;
-        log.entries
-            .extend((made..total.min(made + count)).map(|number| Entry::Made(number as u32)));
+        self.log(feed).release(count);
     }
 
     /// All feeds with the number of their visible events.
     pub fn feeds(&self) -> Vec<(Feed, u64)> {
-        self.logs
-            .iter()
-            .map(|log| (log.feed.clone(), log.entries.len() as u64))
-            .collect()
+        let feed = |log: &Log| (log.feed().clone(), log.len() as u64);
+        self.logs.iter().map(feed).collect()
     }
 
     /// The places of all visible events of a feed.
     pub fn places(&self, feed: &Feed) -> Vec<Place> {
-        let found = self.logs.iter().position(|log| log.feed == *feed);
-        found.map_or_else(Vec::new, |log| {
-            (0..self.logs[log].entries.len())
-                .map(|offset| Place {
-                    log: log as u32,
-                    offset: offset as u32,
-                })
+        let of_feed = (0u32..).zip(&self.logs).find(|(_, log)| log.feed() == feed);
+        of_feed.map_or_else(Vec::new, |(log, found)| {
+            (0..found.len() as u32)
+                .map(|offset| Place { log, offset })
                 .collect()
         })
     }
 
     /// The name of the event at a place.
     pub fn event(&self, place: Place) -> EventRef {
-        let log = &self.logs[place.log as usize];
-        let (kafka_key, timestamp) = match &log.entries[place.offset as usize] {
-            Entry::Raw(event) => (event.kafka_key.clone(), event.timestamp),
-            Entry::Made(number) => match &log.made {
-                Some(events) => {
-                    let event = events.event(u64::from(*number));
-                    (
-                        event.kafka_key().to_owned(),
-                        Timestamp::from_micros(event.timestamp()),
-                    )
-                }
-                None => (String::new(), Timestamp::default()),
-            },
-        };
-        EventRef {
-            feed: log.feed.clone(),
-            kafka_key,
-            timestamp,
-        }
+        self.logs[place.log as usize].event(place.offset)
     }
 
     /// Where the bytes of the event at a place come from, in a bulk of `version`.
     pub(super) fn origin(&self, place: Place, version: i64) -> Origin {
-        let log = &self.logs[place.log as usize];
-        match (&log.entries[place.offset as usize], &log.arena, &log.made) {
-            (Entry::Raw(event), _, _) => Origin::Ready(event.bytes.clone()),
-            (Entry::Made(number), Some(arena), _) if arena.version == version => {
-                Origin::Ready(arena.event(*number as usize))
-            }
-            (Entry::Made(number), _, Some(events)) => Origin::Made(Arc::clone(events), u64::from(*number)),
-            (Entry::Made(_), _, None) => Origin::Ready(Bytes::new()),
-        }
+        self.logs[place.log as usize].origin(place.offset, version)
     }
 
     /// The bytes of the event at a place, as they stand in a bulk of `version`.
@@ -338,17 +201,17 @@ impl Broker {
             return 0;
         };
         for (index, log) in (0u32..).zip(&self.logs) {
-            if !answer.consumer.wants(&log.feed) {
+            if !answer.consumer.wants(log.feed()) {
                 continue;
             }
             let offset = group.offsets.entry(index).or_default();
-            while answer.events.len() < limit && (*offset as usize) < log.entries.len() {
+            while answer.events.len() < limit && (*offset as usize) < log.len() {
                 let place = Place {
                     log: index,
                     offset: *offset,
                 };
                 *offset += 1;
-                if self.dedupe && !group.seen.insert(key_of(log, place.offset)) {
+                if self.dedupe && !group.seen.insert(log.kafka_key(place.offset)) {
                     answer.filtered += 1;
                 } else {
                     answer.events.push(place);
@@ -402,10 +265,10 @@ impl Broker {
             group.seen.clear();
             let mut unread = (0u32..)
                 .zip(logs.iter())
-                .filter(|(_, log)| consumer.wants(&log.feed))
+                .filter(|(_, log)| consumer.wants(log.feed()))
                 .filter_map(|(index, log)| {
                     let offset = group.offsets.get(&index).copied().unwrap_or_default();
-                    ((offset as usize) < log.entries.len()).then_some(Place { log: index, offset })
+                    ((offset as usize) < log.len()).then_some(Place { log: index, offset })
                 });
             if let Some(place) = unread.next() {
                 group.offsets.insert(place.log, place.offset + 1);
@@ -432,7 +295,7 @@ impl Broker {
 
     /// How many visible events no pull of the consumers whose name begins so has taken yet.
     pub fn unread(&self, name_prefix: &str) -> u64 {
-        let mut unread: Vec<u64> = self.logs.iter().map(|log| log.entries.len() as u64).collect();
+        let mut unread: Vec<u64> = self.logs.iter().map(|log| log.len() as u64).collect();
         for (_, group) in self
             .groups
             .iter()
@@ -440,24 +303,18 @@ impl Broker {
         {
             for (log, offset) in &group.offsets {
                 let left = &mut unread[*log as usize];
-                *left = (*left).min((self.logs[*log as usize].entries.len() - *offset as usize) as u64);
+                *left = (*left).min((self.logs[*log as usize].len() - *offset as usize) as u64);
             }
         }
         unread.iter().sum()
     }
 }
 
-fn key_of(log: &Log, offset: u32) -> String {
-    match (&log.entries[offset as usize], &log.made) {
-        (Entry::Raw(event), _) => event.kafka_key.clone(),
-        (Entry::Made(number), Some(events)) => events.event(u64::from(*number)).kafka_key().to_owned(),
-        (Entry::Made(_), None) => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use actors::timestamp::Timestamp;
+    use bytes::Bytes;
 
     fn consumer(name: &str) -> Consumer {
         Consumer {

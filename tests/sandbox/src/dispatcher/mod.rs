@@ -17,6 +17,7 @@
 mod answers;
 pub mod broker;
 mod faults;
+mod log;
 mod publish;
 mod pull;
 mod shared;
@@ -34,8 +35,9 @@ use actors::feed::Feed;
 use actors::stream_id::StreamId;
 use tokio::sync::oneshot;
 
-pub use broker::{Answer, Broker, Consumer, EventRef, Fate, Place, RawEvent};
+pub use broker::{Answer, Broker, Consumer, Fate, Place};
 pub use faults::{Call, Fault};
+pub use log::{EventRef, RawEvent};
 pub use shared::{Arrival, Shared, SourceRules};
 pub use streams::Body;
 
@@ -228,7 +230,7 @@ impl StandInDispatcher {
             // a server that has ended by itself does not listen any more
             let _ = running.stop.send(());
             if running.thread.join().is_err() {
-                log::error!("the stand-in dispatcher panicked");
+                ::log::error!("the stand-in dispatcher panicked");
             }
             self.shared.broker().restart();
             self.shared.changed();

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::answers::{Refusal, UNSET, error, json};
-use super::broker::RawEvent;
 use super::faults::{Call, Fault};
+use super::log::RawEvent;
 use super::shared::{Shared, SourceRules};
 use crate::decode::{self, Decoded, longest_text, micros, text};
 use crate::encode;
