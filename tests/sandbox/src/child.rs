@@ -165,3 +165,32 @@ fn reap(pid: libc::pid_t) -> io::Result<Option<(Ending, Duration)>> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(command: &str) -> Program {
+        Program::spawn(Command::new("sh").args(["-c", command])).unwrap()
+    }
+
+    #[test]
+    fn an_exit_code_and_a_signal_are_told_apart() {
+        let long = Duration::from_secs(20);
+        assert_eq!(started("exit 3").wait(long).unwrap(), Some(Ending::Exit(3)));
+        let mut waiting = started("exec sleep 60");
+        assert_eq!(waiting.poll().unwrap(), None);
+        waiting.signal(libc::SIGTERM);
+        assert_eq!(waiting.wait(long).unwrap(), Some(Ending::Signal(libc::SIGTERM)));
+        assert_eq!(waiting.poll().unwrap(), Some(Ending::Signal(libc::SIGTERM)));
+    }
+
+    #[test]
+    fn what_a_process_took_is_its_own() {
+        let ballast = vec![1u8; 200 << 20];
+        let mut waiting = started("exec sleep 60");
+        assert_eq!(waiting.poll().unwrap(), None);
+        let peak = waiting.taken().peak_memory;
+        assert!(peak > 0 && peak < ballast.len() as u64, "{peak}");
+    }
+}

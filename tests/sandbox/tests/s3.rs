@@ -5,10 +5,11 @@ use std::time::Duration;
 use rusoto_core::{HttpClient, Region, RusotoError};
 use rusoto_credential::StaticProvider;
 use rusoto_s3::{
-    AbortMultipartUploadRequest, CompleteMultipartUploadRequest, CompletedMultipartUpload, CompletedPart,
-    CreateBucketRequest, CreateMultipartUploadRequest, GetBucketLifecycleConfigurationRequest,
-    GetObjectRequest, HeadObjectRequest, ListMultipartUploadsRequest, PutObjectRequest, S3, S3Client,
-    UploadPartRequest,
+    AbortMultipartUploadRequest, BucketLifecycleConfiguration, CompleteMultipartUploadRequest,
+    CompletedMultipartUpload, CompletedPart, CreateBucketRequest, CreateMultipartUploadRequest,
+    GetBucketLifecycleConfigurationRequest, GetObjectRequest, HeadObjectRequest, LifecycleExpiration,
+    LifecycleRule, ListMultipartUploadsRequest, PutBucketLifecycleConfigurationRequest, PutObjectRequest, S3,
+    S3Client, UploadPartRequest,
 };
 use sandbox::s3::{Config, Failure, Operation, S3Server};
 use tempfile::TempDir;
@@ -237,7 +238,7 @@ async fn a_server_that_hangs_is_counted_as_serving() {
 }
 
 #[tokio::test]
-async fn a_bucket_without_lifecycle_rules_says_so() {
+async fn lifecycle_rules_are_kept_and_a_bucket_without_them_says_so() {
     let (_folder, _server, client) = started().await;
     let get = GetBucketLifecycleConfigurationRequest {
         bucket: "bucket".to_owned(),
@@ -247,4 +248,32 @@ async fn a_bucket_without_lifecycle_rules_says_so() {
         status(&client.get_bucket_lifecycle_configuration(get).await.unwrap_err()),
         404
     );
+    let rule = LifecycleRule {
+        id: Some("BackupExpiryFor-s".to_owned()),
+        status: "Enabled".to_owned(),
+        expiration: Some(LifecycleExpiration {
+            days: Some(8),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let put = PutBucketLifecycleConfigurationRequest {
+        bucket: "bucket".to_owned(),
+        lifecycle_configuration: Some(BucketLifecycleConfiguration {
+            rules: vec![rule.clone()],
+        }),
+        ..Default::default()
+    };
+    client.put_bucket_lifecycle_configuration(put).await.unwrap();
+    let get = GetBucketLifecycleConfigurationRequest {
+        bucket: "bucket".to_owned(),
+        ..Default::default()
+    };
+    let rules = client
+        .get_bucket_lifecycle_configuration(get)
+        .await
+        .unwrap()
+        .rules
+        .unwrap();
+    assert_eq!((rules[0].id.as_ref(), rules.len()), (rule.id.as_ref(), 1));
 }
