@@ -20,17 +20,15 @@ mod naming;
 mod pace;
 mod pull;
 mod recovery;
+mod terms;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
 use std::collections::VecDeque;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use self::bundling::{Due, next_run};
@@ -39,18 +37,12 @@ use self::naming::name_streams;
 use self::pace::Pace;
 use self::pull::{Pulled, pull};
 pub use self::recovery::{Leftovers, recover};
+pub use self::terms::{FeedPorts, FeedRules};
 use crate::fault::Fault;
 use crate::feed::Feed;
 use crate::hit_cache::{AwaitAdmission, AwaitLeftovers, HitCacheActor, NameStreams};
-use crate::journal_room::JournalRoom;
-use crate::memory_budget::MemoryBudget;
-use crate::object_writer::UploadLog;
-use crate::ports::dispatcher::{Dispatcher, Pull};
+use crate::ports::dispatcher::Pull;
 use crate::ports::state::{BatchRow, Change, SealedBundle, StateFault};
-use crate::ports::{Bucket, Journal, LocalState};
-use crate::retry::RetryPolicy;
-use crate::statistics::{SourceCounters, Statistics};
-use crate::stop::StopFlag;
 use crate::supervisor::{EndReason, Ending};
 
 /// The most batches of one feed that are held in the journal; beyond it the feed waits.
@@ -61,76 +53,6 @@ const FIRST_DELIVERY_WAIT: Duration = Duration::from_secs(5);
 
 /// The longest wait before a bundle is tried again.
 const LONGEST_DELIVERY_WAIT: Duration = Duration::from_secs(60);
-
-/// What a feed works with. Cheap to clone.
-#[derive(Clone)]
-pub struct FeedPorts {
-    /// Where events come from.
-    pub dispatcher: Rc<dyn Dispatcher>,
-    /// Where bundles go.
-    pub bucket: Rc<dyn Bucket>,
-    /// Where answers are kept.
-    pub journal: Rc<dyn Journal>,
-    /// Where facts are kept.
-    pub state: Rc<dyn LocalState>,
-    /// Remembers multipart uploads.
-    pub uploads: Rc<dyn UploadLog>,
-    /// Bytes that the journal may hold.
-    pub room: JournalRoom,
-    /// Bytes that may be in memory on their way to the bucket.
-    pub memory: MemoryBudget,
-    /// Figures.
-    pub statistics: Arc<Statistics>,
-    /// How often a request is tried.
-    pub retry: RetryPolicy,
-    /// Raised when the stage of events begins.
-    pub stop: StopFlag,
-    /// How many walks and compressions go on at once.
-    pub blocking: Arc<Semaphore>,
-    /// The number of the next answer.
-    pub next_seq: Rc<Cell<u64>>,
-}
-
-impl FeedPorts {
-    fn next_seq(&self) -> u64 {
-        self.next_seq.replace(self.next_seq.get() + 1)
-    }
-
-    fn counters(&self, feed: &Feed) -> &SourceCounters {
-        self.statistics.of(feed.source())
-    }
-
-    /// Runs `work` on the blocking pool, few at a time.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Fault> {
-        let permit = Arc::clone(&self.blocking).acquire_owned().await;
-        let done = actix_rt::task::spawn_blocking(move || {
-            let _held = permit;
-            work()
-        });
-        done.await
-            .map_err(|panic| Fault::corrupt("work", "the blocking pool", panic))
-    }
-}
-
-/// What is set for one feed.
-#[derive(Clone, Debug)]
-pub struct FeedRules {
-    /// The feed.
-    pub feed: Feed,
-    /// The name of its consumer; `None` if it is no longer configured and only finishes what was left.
-    pub consumer: Option<String>,
-    /// See [`Pull::deployment_key`].
-    pub deployment_key: String,
-    /// A bundle is written once it has this many events.
-    pub batch_size: u64,
-    /// Or once this long has passed since the last bundle.
-    pub max_age: Duration,
-    /// The longest deadline of a pull.
-    pub longest_deadline: Duration,
-}
 
 /// The dispatcher caps the batch at this.
 const MOST_EVENTS_PER_PULL: u64 = 1000;

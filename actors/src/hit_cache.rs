@@ -8,6 +8,7 @@
 //! The decisions are made in [`claims`]; this actor reads and writes rows and hands out jobs.
 
 pub mod claims;
+mod messages;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 pub use self::claims::{ClaimRules, Claims, RowFate, Settled};
+pub use self::messages::{
+    AskQueueDepth, AwaitAdmission, AwaitLeftovers, DrainStreams, Drained, NameStreams, QueueDepth,
+};
 use crate::fault::{Fault, FaultKind};
 use crate::feed::SourceName;
 use crate::ports::state::{Change, LocalState, NamedStreams, PendingStream, StateFault};
@@ -38,58 +42,6 @@ const FULL_DISK_WAIT: Duration = Duration::from_secs(2);
 
 /// When a missing stream is asked for once more.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
-
-/// Asks for streams that events named. The answer comes when each is a pending row, or has been dropped.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Option<u64>, StateFault>")]
-pub struct NameStreams {
-    /// In the order in which they were named; some hundred at most.
-    pub streams: Vec<StreamId>,
-}
-
-/// Waits until all streams up to this ticket have been admitted into memory.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct AwaitAdmission {
-    /// See [`NameStreams`].
-    pub ticket: u64,
-}
-
-/// Waits until every stream that an earlier start left behind has been tried once.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct AwaitLeftovers;
-
-/// Asks the queue to end; answered when no job is out any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
-#[rtype(result = "Drained")]
-pub enum DrainStreams {
-    /// Work off all that is pending.
-    Everything,
-    /// Let only those end that are out; the rest stays in local state.
-    WhatIsOut,
-}
-
-/// What the queue left behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, MessageResponse)]
-pub struct Drained {
-    /// Streams that stay pending in local state.
-    pub pending: u64,
-}
-
-/// What the queue holds at the moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, MessageResponse)]
-pub struct QueueDepth {
-    /// Requests waiting in memory.
-    pub waiting: usize,
-    /// Jobs that are out.
-    pub out: usize,
-}
-
-/// Asks for [`QueueDepth`].
-#[derive(Debug, Message)]
-#[rtype(result = "QueueDepth")]
-pub struct AskQueueDepth;
 
 /// Which sources age off, and after how long.
 #[derive(Clone, Debug, Default)]

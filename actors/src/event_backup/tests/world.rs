@@ -2,8 +2,11 @@
 
 use std::cell::RefCell;
 use std::io::Read;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 
 use super::super::*;
@@ -11,9 +14,15 @@ use crate::avro::ModelVersion;
 use crate::avro::encode;
 use crate::feed::Model;
 use crate::hit_cache::{AgeOff, ClaimRules, Claims};
+use crate::journal_room::JournalRoom;
+use crate::memory_budget::MemoryBudget;
 use crate::object_key::ObjectKey;
 use crate::patient_state::PatientState;
+use crate::ports::LocalState;
 use crate::ports::state::SuspectPull;
+use crate::retry::RetryPolicy;
+use crate::statistics::Statistics;
+use crate::stop::StopFlag;
 use crate::stream_id::StreamId;
 use crate::stream_worker::{StoreStream, StreamOutcome};
 use crate::testkit::{FakeBucket, FakeDispatcher, Gate, MemoryJournal, MemoryState};
@@ -196,7 +205,6 @@ impl World {
     }
 
     pub(super) fn suspects(&self) -> Vec<SuspectPull> {
-        use crate::ports::LocalState;
         self.state.suspect_pulls().unwrap()
     }
 }

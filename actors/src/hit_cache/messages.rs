@@ -1,0 +1,58 @@
+//! What the queue of streams is told and asked.
+
+use actix::prelude::*;
+
+use crate::ports::state::StateFault;
+use crate::stream_id::StreamId;
+
+/// Asks for streams that events named. The answer comes when each is a pending row, or has been dropped.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<u64>, StateFault>")]
+pub struct NameStreams {
+    /// In the order in which they were named; some hundred at most.
+    pub streams: Vec<StreamId>,
+}
+
+/// Waits until all streams up to this ticket have been admitted into memory.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AwaitAdmission {
+    /// See [`NameStreams`].
+    pub ticket: u64,
+}
+
+/// Waits until every stream that an earlier start left behind has been tried once.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AwaitLeftovers;
+
+/// Asks the queue to end; answered when no job is out any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "Drained")]
+pub enum DrainStreams {
+    /// Work off all that is pending.
+    Everything,
+    /// Let only those end that are out; the rest stays in local state.
+    WhatIsOut,
+}
+
+/// What the queue left behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, MessageResponse)]
+pub struct Drained {
+    /// Streams that stay pending in local state.
+    pub pending: u64,
+}
+
+/// What the queue holds at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, MessageResponse)]
+pub struct QueueDepth {
+    /// Requests waiting in memory.
+    pub waiting: usize,
+    /// Jobs that are out.
+    pub out: usize,
+}
+
+/// Asks for [`QueueDepth`].
+#[derive(Debug, Message)]
+#[rtype(result = "QueueDepth")]
+pub struct AskQueueDepth;
