@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::settings::Mode;
-use crate::settings::catalogue::{Preset, SETTINGS};
+use crate::settings::catalogue::{NOTHING_YET, Preset, SETTINGS, Setting};
 
 /// Continuous backup of an Azul malware repository: events and binaries, from its dispatcher into a second S3.
 #[derive(Clone, Debug, Parser)]
@@ -47,10 +47,13 @@ impl From<ModeName> for Mode {
 #[derive(Clone, Debug, Subcommand)]
 enum Subcommands {
     /// Copy events and binaries from the dispatcher into the bucket until told to stop (SIGTERM, SIGINT).
+    #[command(after_help = WHERE_SETTINGS_ARE)]
     Backup,
     /// Put everything back. Not supported yet.
+    #[command(after_help = WHERE_SETTINGS_ARE)]
     Restore,
     /// Scrape a few events of each feed into a folder, as Avro bulks and as readable JSON.
+    #[command(after_help = WHERE_SETTINGS_ARE)]
     GetSamples(GetSamples),
 }
 
@@ -122,6 +125,10 @@ impl CommandLine {
     }
 }
 
+const WHERE_SETTINGS_ARE: &str = "\
+What to copy from where to where is told by environment variables, or by the file of --config:
+`azul-backup --help` lists them all, and marks those that are required.";
+
 const EXAMPLES: &str = "\
 Examples:
   BK__DISPATCHER_EVENTS=http://dispatcher:8111 BK__EXTERNAL_BACKUP__ENDPOINT=s3.example:9000 \\
@@ -138,26 +145,62 @@ Exit codes:
 Settings:
   Environment variables, as BK__A__B or as BK.A.B (BK__ wins), over the file of --config, over the defaults.
   In the file BK__A__B is b below a, in lower case. An empty value counts as not set.
+  What is required is required of a backup; get-samples needs nothing of BK__EXTERNAL_BACKUP__….
 ";
 
 /// What `--help` says below the options: examples, exit codes, and every setting.
 fn long_help() -> String {
     let mut text = EXAMPLES.to_owned();
     for setting in SETTINGS {
-        let preset = match setting.preset {
-            Preset::Unset => String::new(),
-            Preset::Value(value) => format!(" [default: {value}]"),
-            Preset::As(other) => format!(" [default: as {other}]"),
-        };
-        let later = setting.later.map_or_else(String::new, |later| {
-            format!(" Not supported yet: {}.", later.until_then)
-        });
         // Writing into a String cannot fail.
-        let _ = write!(
-            text,
-            "\n  {}{preset}\n      {}{later}\n      Accepted: {}.\n",
-            setting.variable, setting.meaning, setting.accepts
-        );
+        let _ = match without_effect(setting) {
+            Some(until_then) => write!(
+                text,
+                "\n  {}\n      {} {until_then}\n",
+                setting.variable, setting.meaning
+            ),
+            None => write!(
+                text,
+                "\n  {}{}\n      {}{}\n      Accepted: {}.\n",
+                setting.variable,
+                mark(setting),
+                setting.meaning,
+                not_yet(setting),
+                setting.accepts
+            ),
+        };
     }
     text
+}
+
+/// What holds without the setting.
+fn mark(setting: &Setting) -> String {
+    match setting.preset {
+        Preset::Unset if setting.variable == "BK__MODE" => {
+            " [required without a subcommand and --mode]".to_owned()
+        }
+        Preset::Unset => " [required]".to_owned(),
+        Preset::Value(value) => format!(" [default: {value}]"),
+        Preset::As(other) => format!(" [default: as {other}]"),
+    }
+}
+
+/// What is said of a setting whose feature is off by default, and cannot be turned on yet.
+fn not_yet(setting: &Setting) -> String {
+    setting.later.map_or_else(String::new, |later| {
+        format!(" Not supported yet: {}.", later.until_then)
+    })
+}
+
+/// What is said of a setting whose default, if it has one, will hold only once its feature is there.
+fn without_effect(setting: &Setting) -> Option<String> {
+    let later = setting.comes_later(setting.preset_text())?;
+    let except = match setting.accepts {
+        NOTHING_YET => String::new(),
+        accepted => format!(" to anything but {accepted}"),
+    };
+    Some(format!(
+        "No effect yet: {} comes with a later version; refused when set{except}.",
+        later.feature
+    ))
 }

@@ -78,9 +78,13 @@ fn read(task: Task, layers: &Layers, log_faults: Option<SettingFaults>) -> Resul
 fn in_mode(mode: Mode, layers: &Layers) -> Result<Work, SettingFaults> {
     match mode {
         Mode::Backup => Settings::for_backup(layers).map(|settings| Work::Backup(Box::new(settings))),
-        Mode::Restore => Err(SettingFaults::one(
-            "restore is not supported yet: it comes with a later version; until then only backup runs",
-        )),
+        // The other faults are told at once all the same.
+        Mode::Restore => SettingFaults::with(
+            Some(SettingFaults::one(
+                "restore is not supported yet: it comes with a later version; until then only backup runs",
+            )),
+            in_mode(Mode::Backup, layers),
+        ),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod logging;
 mod reader;
 pub mod secret;
 pub mod sources;
+mod stages;
 pub mod url;
 mod value;
 
@@ -26,6 +27,7 @@ pub use self::fault::{SettingFault, SettingFaults};
 pub use self::layers::{Environment, Layers};
 pub use self::secret::Secret;
 pub use self::sources::{Source, Sources};
+pub use self::stages::StageSettings;
 pub use self::url::BaseUrl;
 
 use self::catalogue::Setting;
@@ -95,19 +97,6 @@ pub struct StreamSettings {
     pub hit_cache_size: usize,
 }
 
-/// How long each stage of a stop after a signal may take.
-#[derive(Clone, Debug)]
-pub struct StageSettings {
-    /// Events: pulls in flight, bundles.
-    pub events: Duration,
-    /// Hit cache.
-    pub cache: Duration,
-    /// Streams in flight.
-    pub streams: Duration,
-    /// Local state.
-    pub state: Duration,
-}
-
 /// Everything that a backup needs.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -159,21 +148,23 @@ impl Settings {
         let common = Common::read(&mut reader);
         let bucket = bucket(&mut reader);
         let (events, streams) = (events(&mut reader), streams(&mut reader));
-        let stages = stages(&mut reader);
+        let stages = StageSettings::read(&mut reader);
         let local_data = reader.required("BK__LOCAL_DATA__ROOTDIR", |text| Ok(PathBuf::from(text)));
         let notes = reader.take_notes();
         let settings = (|| {
             let common = common?;
-            let effective = Effective::new(layers, &common.sources, notes);
+            let (events, stages) = (events?, stages?);
+            let mut effective = Effective::new(layers, &common.sources, notes);
+            effective.warnings.extend(stages.warnings(events.pull_deadline));
             Some(Self {
                 dispatcher: common.dispatcher,
                 sources: common.sources,
                 backup_id: common.backup_id,
                 bucket: bucket?,
-                events: events?,
+                events,
                 streams: streams?,
                 retry: common.retry,
-                stages: stages?,
+                stages,
                 local_data: local_data?,
                 effective,
             })
@@ -380,21 +371,6 @@ fn streams(reader: &mut Reader<'_>) -> Option<StreamSettings> {
         channel_size: channel_size?,
         consecutive_failures: consecutive_failures?,
         hit_cache_size: hit_cache_size?,
-    })
-}
-
-fn stages(reader: &mut Reader<'_>) -> Option<StageSettings> {
-    let [events, cache, streams, state] = ["EVENTS", "CACHE", "STREAMS", "STATE"].map(|stage| {
-        reader.duration(
-            &format!("BK__STAGE_{stage}"),
-            Duration::ZERO..=Duration::from_secs(3600),
-        )
-    });
-    Some(StageSettings {
-        events: events?,
-        cache: cache?,
-        streams: streams?,
-        state: state?,
     })
 }
 

@@ -43,6 +43,16 @@ fn short_help_fits_on_a_screen() {
 }
 
 #[test]
+fn help_of_a_subcommand_points_at_the_settings() {
+    for arguments in [&["backup", "--help"][..], &["get-samples", "--help"]] {
+        let output = run(arguments, &[]);
+        assert_eq!(output.status.code(), Some(0));
+        let help = text(&output.stdout);
+        assert!(help.contains("`azul-backup --help` lists"), "{help}");
+    }
+}
+
+#[test]
 fn the_version_is_that_of_the_package() {
     let output = run(&["--version"], &[]);
     assert_eq!(
@@ -86,11 +96,11 @@ fn restore_is_refused_however_it_is_asked_for() {
     ] {
         let output = run(arguments, variables);
         assert_eq!(output.status.code(), Some(2));
-        assert!(
-            told(&output).contains("restore is not supported yet"),
-            "{}",
-            told(&output)
-        );
+        let told = told(&output);
+        assert!(told.contains("restore is not supported yet"), "{told}");
+        // What else is wrong is told with it, as for a backup.
+        assert!(told.contains("BK__DISPATCHER_EVENTS is not set"), "{told}");
+        assert!(told.contains("6 faults in the settings"), "{told}");
     }
 }
 

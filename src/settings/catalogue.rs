@@ -129,6 +129,9 @@ impl Setting {
     }
 }
 
+/// What is accepted where no value leaves a feature off that is not there yet.
+pub const NOTHING_YET: &str = "nothing yet";
+
 const DURATION: &str = "a duration such as 500ms, 10s, 10m, 1h30m";
 
 use Preset::{As, Unset, Value};
@@ -207,7 +210,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(
         "BK__EXTERNAL_BACKUP__BUCKET",
         Unset,
-        "nothing yet",
+        NOTHING_YET,
         "One-bucket mode: both buckets become folders of this one.",
     )
     .later("one-bucket mode", value::never_off, "leave it unset"),
@@ -225,7 +228,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(
         "BK__EXTERNAL_BACKUP__AES_KEY",
         Unset,
-        "nothing yet",
+        NOTHING_YET,
         "Key of the encryption, 24 bytes.",
     )
     .secret()
@@ -339,7 +342,9 @@ pub static SETTINGS: &[Setting] = &[
         Unset,
         "YAML or JSON: sources: {NAME: {exclude_from_backup: true or false, \
          expire_events_after: \"N days|weeks|months|years\", …}}",
-        "The sources to back up, as Azul's own configuration lists them; other keys of a source are ignored.",
+        "The sources to back up, as Azul's own configuration lists them; other keys of a source are ignored. With \
+         expire_events_after, a stream that events go on naming is written again once its object is older than half \
+         of that time, lest it age off.",
     ),
     Setting::new(
         "BK__ENABLE_AUTOMATIC_AGEOFF",
@@ -358,7 +363,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(
         "BK__METRICS_LISTEN",
         Value("0.0.0.0:8900"),
-        "nothing yet",
+        NOTHING_YET,
         "Where metrics, health and status are served.",
     )
     .later("the metrics listener", value::never_off, "leave it unset"),

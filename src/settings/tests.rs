@@ -284,6 +284,22 @@ fn an_unknown_name_is_a_warning_with_the_nearest_known_one() {
 }
 
 #[test]
+fn a_stop_that_cannot_be_orderly_is_a_warning() {
+    let warnings = |more: &[(&str, &str)]| read(more).unwrap().effective.warnings;
+    let just_right = [("BK__EVENT_PULL_DEADLINE", "17s"), ("BK__STAGE_EVENTS", "17s")];
+    assert_eq!(warnings(&just_right), [""; 0], "30 s together");
+    assert_eq!(
+        warnings(&[("BK__EVENT_PULL_DEADLINE", "1m"), ("BK__STAGE_STREAMS", "1m")]),
+        [
+            "BK__EVENT_PULL_DEADLINE (60s) is longer than BK__STAGE_EVENTS (15s): an orderly stop may cut off a pull, \
+             and events may be lost by it; make BK__STAGE_EVENTS the longer one",
+            "the four BK__STAGE_… together take up to 79s, and Kubernetes kills after 30s unless told otherwise: raise \
+             terminationGracePeriodSeconds above 79s",
+        ]
+    );
+}
+
+#[test]
 fn prefix_and_id_have_to_make_names_that_s3_allows() {
     for (prefix, id) in [
         ("-azul-", "1"),
