@@ -1,9 +1,9 @@
 //! What an operator sees of a running backup: a table of statistics every minute for the first half hour and
 //! hourly after it, or, on a terminal, a line that moves; and the table once more at the end.
 
+mod line;
 mod table;
 
-use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,10 +14,11 @@ use actors::hit_cache::{AskQueueDepth, HitCacheActor, QueueDepth};
 use actors::journal_room::JournalRoom;
 use actors::ports::LocalState;
 use actors::ports::state::StateCounts;
-use actors::statistics::{SourceFigures, Statistics};
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use actors::statistics::Statistics;
+use indicatif::{ProgressBar, ProgressStyle};
 
-use self::table::{Backlog, Snapshot};
+use self::line::line;
+use self::table::{Backlog, Figures, Snapshot, total};
 
 /// How often there is a table at first.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -27,6 +28,21 @@ const MINUTES_AT_FIRST: u32 = 30;
 
 /// How often the line on a terminal moves.
 const TICK: Duration = Duration::from_millis(500);
+
+/// How long to wait for the table of this number; the first one is 1.
+fn next_wait(tick: u32) -> Duration {
+    if tick <= MINUTES_AT_FIRST {
+        MINUTE
+    } else {
+        60 * MINUTE
+    }
+}
+
+/// The figures at one moment, which the next rates are reckoned from.
+struct Seen {
+    at: Instant,
+    figures: Figures,
+}
 
 /// Reports on a running backup.
 #[derive(Clone)]
@@ -38,7 +54,6 @@ struct Shared {
     room: JournalRoom,
     pretty: bool,
     begun: Instant,
-    depth: RefCell<QueueDepth>,
     bar: Option<ProgressBar>,
 }
 
@@ -63,7 +78,6 @@ impl Reporter {
             room,
             pretty,
             begun: Instant::now(),
-            depth: RefCell::default(),
             bar,
         }))
     }
@@ -73,41 +87,62 @@ impl Reporter {
         let reporter = self.clone();
         let on_terminal = self.0.bar.is_some();
         actix_rt::spawn(async move {
-            let mut last = reporter.0.statistics.total();
+            let mut last = reporter.nothing();
             for tick in 1u32.. {
-                let wait = match tick {
-                    _ if on_terminal => TICK,
-                    ..=MINUTES_AT_FIRST => MINUTE,
-                    _ => 60 * MINUTE,
-                };
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep(if on_terminal { TICK } else { next_wait(tick) }).await;
                 let Ok(depth) = hit_cache.send(AskQueueDepth).await else {
                     return;
                 };
-                *reporter.0.depth.borrow_mut() = depth;
-                let now = reporter.0.statistics.total();
-                match &reporter.0.bar {
-                    Some(bar) => bar.set_message(reporter.line(&last, &now, wait)),
-                    None => reporter.table("statistics"),
-                }
+                let now = Seen {
+                    at: Instant::now(),
+                    figures: reporter.0.statistics.figures(),
+                };
+                reporter.tell(&last, &now, depth);
                 last = now;
             }
         });
     }
 
-    /// The last table.
+    /// What there was at the start.
+    fn nothing(&self) -> Seen {
+        Seen {
+            at: self.0.begun,
+            figures: Figures::new(),
+        }
+    }
+
+    fn tell(&self, last: &Seen, now: &Seen, depth: QueueDepth) {
+        let backlog = self.backlog(Some(depth));
+        match &self.0.bar {
+            Some(bar) => bar.set_message(line(
+                &total(&last.figures),
+                &total(&now.figures),
+                now.at - last.at,
+                &backlog,
+            )),
+            None => self.table("statistics", last, now, backlog),
+        }
+    }
+
+    /// The last table, with averages over all the time. The actors have ended: of their queue there is nothing to tell.
     pub(super) fn finish(&self) {
         if let Some(bar) = &self.0.bar {
             bar.finish_and_clear();
         }
-        self.table("final statistics");
+        let now = Seen {
+            at: Instant::now(),
+            figures: self.0.statistics.figures(),
+        };
+        self.table("final statistics", &self.nothing(), &now, self.backlog(None));
     }
 
-    fn table(&self, title: &str) {
+    fn table(&self, title: &str, last: &Seen, now: &Seen, backlog: Backlog) {
         let snapshot = Snapshot {
-            sources: self.0.statistics.figures(),
-            running: self.0.begun.elapsed(),
-            backlog: self.backlog(),
+            sources: now.figures.clone(),
+            before: last.figures.clone(),
+            took: now.at - last.at,
+            running: now.at - self.0.begun,
+            backlog,
         };
         if self.0.pretty {
             log::info!("{title} after {}\n{}", snapshot.duration(), snapshot.table());
@@ -116,41 +151,37 @@ impl Reporter {
         }
     }
 
-    fn backlog(&self) -> Backlog {
+    fn backlog(&self, queue: Option<QueueDepth>) -> Backlog {
         let StateCounts {
             pending,
             missing,
             failed,
             suspect_pulls,
         } = self.0.state.counts();
-        let QueueDepth { waiting, out } = *self.0.depth.borrow();
-        let journal_bytes = self.0.room.used();
         Backlog {
             pending,
-            waiting,
-            out,
+            queue,
             missing,
             failed,
             suspect_pulls,
-            journal_bytes,
+            journal_bytes: self.0.room.used(),
         }
     }
+}
 
-    fn line(&self, last: &SourceFigures, now: &SourceFigures, took: Duration) -> String {
-        let rate = |count: u64| count as f64 / took.as_secs_f64();
-        let backlog = self.backlog();
-        format!(
-            "events {} ({:.0}/s) · bundles {} · streams {} ({:.0}/s) · in {} ({}/s) · waiting {} · pending {} · journal {}",
-            HumanCount(now.events_received),
-            rate(now.events_received - last.events_received),
-            HumanCount(now.bundles),
-            HumanCount(now.streams_ok),
-            rate(now.streams_ok - last.streams_ok),
-            HumanBytes(now.bytes_in),
-            HumanBytes(rate(now.bytes_in - last.bytes_in) as u64),
-            backlog.waiting,
-            HumanCount(backlog.pending),
-            HumanBytes(backlog.journal_bytes),
-        )
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_table_every_minute_for_half_an_hour_and_hourly_after_it() {
+        let at: Vec<u64> = (1..=33)
+            .scan(Duration::ZERO, |at, tick| {
+                *at += next_wait(tick);
+                Some(at.as_secs() / 60)
+            })
+            .collect();
+        assert_eq!(at[..30], (1..=30).collect::<Vec<_>>());
+        assert_eq!(at[30..], [90, 150, 210]);
     }
 }

@@ -2,165 +2,261 @@
 
 use std::time::Duration;
 
+use actors::hit_cache::QueueDepth;
 use actors::statistics::SourceFigures;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
+use log::kv::Value;
 
 /// What is still to be done.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Backlog {
     pub(super) pending: u64,
-    pub(super) waiting: usize,
-    pub(super) out: usize,
+    /// Of these in memory; `None` once nobody can tell, because the actors have ended.
+    pub(super) queue: Option<QueueDepth>,
     pub(super) missing: u64,
     pub(super) failed: u64,
     pub(super) suspect_pulls: u64,
     pub(super) journal_bytes: u64,
 }
 
+/// The figures of all sources, each under its name.
+pub(super) type Figures = Vec<(String, SourceFigures)>;
+
 /// The statistics at one moment.
 #[derive(Debug)]
 pub(super) struct Snapshot {
-    pub(super) sources: Vec<(String, SourceFigures)>,
+    pub(super) sources: Figures,
+    /// The figures that rates are reckoned from; a source that is not among them was at zero.
+    pub(super) before: Figures,
+    /// How long ago those were taken.
+    pub(super) took: Duration,
+    /// How long ago everything was at zero.
     pub(super) running: Duration,
     pub(super) backlog: Backlog,
 }
 
-/// A heading, and what stands below it.
-type Column = (&'static str, fn(&SourceFigures) -> u64);
+/// All sources together.
+pub(super) fn total(figures: &Figures) -> SourceFigures {
+    figures
+        .iter()
+        .fold(SourceFigures::default(), |mut total, (_, figures)| {
+            total += *figures;
+            total
+        })
+}
 
-const COLUMNS: [Column; 12] = [
-    ("events ok", |figures| figures.events_ok),
-    ("invalid", |figures| figures.events_invalid),
-    ("failed", |figures| figures.events_failed),
-    ("bundles", |figures| figures.bundles),
-    ("streams ok", |figures| figures.streams_ok),
-    ("there", |figures| figures.streams_present),
-    ("missing", |figures| figures.streams_missing),
-    ("failed", |figures| figures.streams_failed),
-    ("duplicates", |figures| figures.duplicates),
-    ("suspect pulls", |figures| figures.suspect_pulls),
-    ("in", |figures| figures.bytes_in),
-    ("out", |figures| figures.bytes_out),
+/// What is told of one source, or of all.
+struct Row<'a> {
+    source: &'a str,
+    figures: SourceFigures,
+    /// Received and not yet in the bucket.
+    events_backlog: u64,
+    events_per_second: f64,
+    streams_per_second: f64,
+    bytes_in_per_second: f64,
+}
+
+impl Row<'_> {
+    fn key_values(&self) -> Vec<(&'static str, Value<'_>)> {
+        let f = &self.figures;
+        vec![
+            ("source", self.source.into()),
+            ("events_ok", f.events_ok.into()),
+            ("events_backlog", self.events_backlog.into()),
+            ("events_per_second", tenths(self.events_per_second).into()),
+            ("events_invalid", f.events_invalid.into()),
+            ("events_newer", f.events_unknown.into()),
+            ("answers_aside", f.events_failed.into()),
+            ("suspect_pulls", f.suspect_pulls.into()),
+            ("bundles", f.bundles.into()),
+            ("streams_ok", f.streams_ok.into()),
+            ("streams_per_second", tenths(self.streams_per_second).into()),
+            ("streams_present", f.streams_present.into()),
+            ("streams_missing", f.streams_missing.into()),
+            ("streams_failed", f.streams_failed.into()),
+            ("streams_malformed", f.streams_malformed.into()),
+            ("duplicates", f.duplicates.into()),
+            ("bytes_in", f.bytes_in.into()),
+            ("bytes_out", f.bytes_out.into()),
+        ]
+    }
+}
+
+/// A heading, and what stands below it.
+type Column = (&'static str, fn(&Row<'_>) -> String);
+
+const COLUMNS: [Column; 16] = [
+    ("source", |row| row.source.to_owned()),
+    ("events\nok", |row| count(row.figures.events_ok)),
+    ("events\nbacklog", |row| count(row.events_backlog)),
+    ("events\n/s", |row| rate(row.events_per_second)),
+    ("events\ninvalid", |row| count(row.figures.events_invalid)),
+    ("answers\naside", |row| count(row.figures.events_failed)),
+    ("suspect\npulls", |row| count(row.figures.suspect_pulls)),
+    ("bundles", |row| count(row.figures.bundles)),
+    ("streams\nok", |row| count(row.figures.streams_ok)),
+    ("streams\n/s", |row| rate(row.streams_per_second)),
+    ("streams\nthere", |row| count(row.figures.streams_present)),
+    ("streams\nmissing", |row| count(row.figures.streams_missing)),
+    ("streams\nfailed", |row| count(row.figures.streams_failed)),
+    ("duplicates", |row| count(row.figures.duplicates)),
+    ("in", |row| HumanBytes(row.figures.bytes_in).to_string()),
+    ("out", |row| HumanBytes(row.figures.bytes_out).to_string()),
 ];
 
-/// The columns from here on are bytes.
-const BYTES_FROM: usize = 10;
+/// Without lines between columns it fits a wide terminal.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─'));
 
 impl Snapshot {
     pub(super) fn duration(&self) -> String {
         HumanDuration(self.running).to_string()
     }
 
-    fn total(&self) -> SourceFigures {
-        self.sources
-            .iter()
-            .fold(SourceFigures::default(), |mut total, (_, figures)| {
-                total += *figures;
-                total
-            })
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        self.sources.iter().map(|(source, figures)| {
+            let before = self.before.iter().find(|(name, _)| name == source);
+            self.row(
+                source,
+                *figures,
+                before.map(|(_, figures)| *figures).unwrap_or_default(),
+            )
+        })
+    }
+
+    fn all(&self) -> Row<'_> {
+        let events_backlog = self.rows().map(|row| row.events_backlog).sum();
+        Row {
+            events_backlog,
+            ..self.row("all", total(&self.sources), total(&self.before))
+        }
+    }
+
+    fn row<'a>(&self, source: &'a str, figures: SourceFigures, before: SourceFigures) -> Row<'a> {
+        let per_second =
+            |now: u64, before: u64| now.saturating_sub(before) as f64 / self.took.as_secs_f64().max(0.001);
+        Row {
+            source,
+            figures,
+            // What an earlier start had received is counted only once it is in the bucket.
+            events_backlog: figures.events_received.saturating_sub(figures.events_ok),
+            events_per_second: per_second(figures.events_ok, before.events_ok),
+            streams_per_second: per_second(figures.streams_ok, before.streams_ok),
+            bytes_in_per_second: per_second(figures.bytes_in, before.bytes_in),
+        }
     }
 
     pub(super) fn table(&self) -> String {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_FULL_CONDENSED);
-        table.set_header(std::iter::once("source").chain(COLUMNS.map(|(heading, _)| heading)));
-        for (source, figures) in &self.sources {
-            table.add_row(row(source, figures));
+        table.load_style(STYLE);
+        table.set_header(COLUMNS.map(|(heading, _)| heading));
+        let all = self.all();
+        for row in self.rows().chain([self.all()]) {
+            table.add_row(COLUMNS.map(|(_, cell)| cell(&row)));
         }
-        table.add_row(row("all", &self.total()));
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        format!("{table}\n{}", self.rates())
+        format!("{}\n{}; {}", table.trim_fmt(), self.rates(&all), self.to_do(&all))
     }
 
-    fn rates(&self) -> String {
-        let total = self.total();
-        let per_second = |count: u64| count as f64 / self.running.as_secs_f64().max(0.001);
-        let Backlog {
-            pending,
-            waiting,
-            out,
-            missing,
-            failed,
-            suspect_pulls,
-            journal_bytes,
-        } = self.backlog;
+    fn rates(&self, all: &Row<'_>) -> String {
+        let over = if self.took == self.running {
+            "on average since the start".to_owned()
+        } else {
+            format!("over the last {}", HumanDuration(self.took))
+        };
         format!(
-            "on average {:.1} events/s, {:.1} streams/s, {}/s in; backlog: {} streams pending ({waiting} in memory, \
-             {out} being stored), {} in the journal; remembered: {} missing, {} failed, {} suspect pulls",
-            per_second(total.events_ok),
-            per_second(total.streams_ok),
-            HumanBytes(per_second(total.bytes_in) as u64),
-            HumanCount(pending),
-            HumanBytes(journal_bytes),
-            HumanCount(missing),
-            HumanCount(failed),
-            HumanCount(suspect_pulls),
+            "rates {over}, {}/s in",
+            HumanBytes(all.bytes_in_per_second as u64)
         )
     }
 
-    /// One record a source, its figures as key-values.
-    pub(super) fn log_each(&self, title: &str) {
-        for (source, f) in &self.sources {
-            log::info!(
-                source = source.as_str(), events_ok = f.events_ok, events_invalid = f.events_invalid,
-                events_failed = f.events_failed, bundles = f.bundles, streams_ok = f.streams_ok,
-                streams_present = f.streams_present, streams_missing = f.streams_missing,
-                streams_failed = f.streams_failed, duplicates = f.duplicates,
-                suspect_pulls = f.suspect_pulls, bytes_in = f.bytes_in, bytes_out = f.bytes_out;
-                "{title}"
-            );
+    fn to_do(&self, all: &Row<'_>) -> String {
+        let queue = self.backlog.queue.map_or_else(String::new, |queue| {
+            format!(" ({} in memory, {} being stored)", queue.waiting, queue.out)
+        });
+        let odd: String = [
+            (all.figures.events_unknown, "events of a newer model version"),
+            (all.figures.streams_malformed, "malformed names of streams"),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("; {} {what}", HumanCount(count)))
+        .collect();
+        format!(
+            "backlog: {} streams pending{queue}, {} in the journal; remembered: {} missing, {} failed, {} suspect \
+             pulls{odd}",
+            HumanCount(self.backlog.pending),
+            HumanBytes(self.backlog.journal_bytes),
+            HumanCount(self.backlog.missing),
+            HumanCount(self.backlog.failed),
+            HumanCount(self.backlog.suspect_pulls),
+        )
+    }
+
+    /// Of all sources together: the rates, and what is still to be done.
+    fn key_values(&self) -> Vec<(&'static str, Value<'static>)> {
+        let all = self.all();
+        let backlog = &self.backlog;
+        let mut pairs = vec![
+            ("running_seconds", tenths(self.running.as_secs_f64()).into()),
+            ("rates_over_seconds", tenths(self.took.as_secs_f64()).into()),
+            ("events_per_second", tenths(all.events_per_second).into()),
+            ("streams_per_second", tenths(all.streams_per_second).into()),
+            ("bytes_in_per_second", (all.bytes_in_per_second as u64).into()),
+            ("events_backlog", all.events_backlog.into()),
+            ("streams_pending", backlog.pending.into()),
+            ("journal_bytes", backlog.journal_bytes.into()),
+            ("remembered_missing", backlog.missing.into()),
+            ("remembered_failed", backlog.failed.into()),
+            ("remembered_suspect_pulls", backlog.suspect_pulls.into()),
+        ];
+        if let Some(QueueDepth { waiting, out }) = backlog.queue {
+            pairs.extend([
+                ("streams_in_memory", waiting.into()),
+                ("streams_being_stored", out.into()),
+            ]);
         }
-        log::info!("{title}: {}", self.rates());
+        pairs
+    }
+
+    /// One record a source, its figures as key-values, and one of all together.
+    pub(super) fn log_each(&self, title: &str) {
+        for row in self.rows() {
+            log_pairs(title, &row.key_values());
+        }
+        log_pairs(&format!("{title}, all sources"), &self.key_values());
     }
 }
 
-fn row(source: &str, figures: &SourceFigures) -> Vec<String> {
-    let figure = |(index, (_, read)): (usize, &Column)| match read(figures) {
-        bytes if index >= BYTES_FROM => HumanBytes(bytes).to_string(),
-        count => HumanCount(count).to_string(),
-    };
-    std::iter::once(source.to_owned())
-        .chain(COLUMNS.iter().enumerate().map(figure))
-        .collect()
+fn log_pairs(title: &str, pairs: &[(&str, Value<'_>)]) {
+    log::logger().log(
+        &log::Record::builder()
+            .level(log::Level::Info)
+            .target(module_path!())
+            .args(format_args!("{title}"))
+            .key_values(&pairs)
+            .build(),
+    );
+}
+
+fn count(count: u64) -> String {
+    HumanCount(count).to_string()
+}
+
+/// A tenth matters only while there are few.
+fn rate(rate: f64) -> String {
+    if rate < 99.95 {
+        format!("{rate:.1}")
+    } else {
+        count(rate.round() as u64)
+    }
+}
+
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_operator_reads_the_table() {
-        let samples = SourceFigures {
-            events_ok: 123_456,
-            events_invalid: 2,
-            bundles: 124,
-            streams_ok: 9_876,
-            duplicates: 20_000,
-            suspect_pulls: 1,
-            bytes_in: 5 << 30,
-            bytes_out: 3 << 30,
-            ..SourceFigures::default()
-        };
-        let system = SourceFigures {
-            events_ok: 7,
-            ..SourceFigures::default()
-        };
-        let snapshot = Snapshot {
-            sources: vec![("samples".into(), samples), ("system".into(), system)],
-            running: Duration::from_secs(600),
-            backlog: Backlog {
-                pending: 12,
-                waiting: 2,
-                out: 10,
-                missing: 3,
-                suspect_pulls: 1,
-                journal_bytes: 1 << 20,
-                ..Backlog::default()
-            },
-        };
-        insta::assert_snapshot!(snapshot.table());
-    }
-}
+mod tests;
