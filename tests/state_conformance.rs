@@ -247,6 +247,15 @@ async fn whatever_part_of_the_database_is_damaged_nothing_is_lost_without_a_word
     );
 }
 
+#[tokio::test]
+async fn a_start_that_was_killed_while_sled_wrote_a_snapshot_is_no_damage() {
+    let root = TempDir::new().unwrap();
+    fill(root.path(), 300).await;
+    let unfinished = root.path().join("state/snap.00000000FFFFFFFF.generating");
+    std::fs::write(&unfinished, "half").unwrap();
+    assert_eq!(SledState::open(root.path()).unwrap().counts().pending, 300);
+}
+
 // ---- kill -9 ----
 
 /// Set for a child process: the root in which it records until it is killed.

@@ -242,6 +242,7 @@ fn begin(root: &Path, directory: &Path) -> Result<(), OpenError> {
 fn retry_while_locked(directory: &Path) -> Result<SledTable, sled::Error> {
     let begun = Instant::now();
     loop {
+        drop_unfinished_snapshots(directory)?;
         match SledTable::open(directory) {
             Err(sled::Error::Io(error))
                 if error.to_string().contains("could not acquire lock") && begun.elapsed() < LET_GO =>
@@ -251,6 +252,20 @@ fn retry_while_locked(directory: &Path) -> Result<SledTable, sled::Error> {
             opened => return opened,
         }
     }
+}
+
+/// What sled had begun to write when it was killed, or when the disk was full, it takes for its newest snapshot at the
+/// next start, and then for damage (seen). Only ever a copy of what the log says; ours is the lock.
+fn drop_unfinished_snapshots(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn check_layout(table: &SledTable, directory: &Path) -> Result<(), OpenError> {
