@@ -1,8 +1,10 @@
 //! The journal on the local disk keeps the promises of the port, and its own: bounded memory, kill -9, a full disk,
 //! files of others.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use actors::fault::FaultKind;
 use actors::feed::Feed;
@@ -247,6 +249,77 @@ async fn what_is_not_of_the_journal_is_left_alone() {
     assert_eq!(entries(&on_disk.path("incoming")), ["linked.part", "notes.txt"]);
     assert_eq!(entries(&feed).len(), 4);
     assert!(on_disk.path("journal/stray").exists());
+}
+
+/// Set for a child process: the root in which it keeps answers until it is killed.
+const CHILD: &str = "AZUL_BACKUP_TEST_KEEPS_IN";
+
+fn content(seq: u64) -> Vec<u8> {
+    seq.to_be_bytes().repeat(40_000)
+}
+
+/// Not a test of its own: what the child process of the next one does.
+#[tokio::test]
+async fn child_process_that_keeps_until_it_is_killed() {
+    let Some(root) = std::env::var_os(CHILD) else {
+        return;
+    };
+    let journal = FileJournal::open(root.as_ref()).unwrap();
+    let first = journal.files().unwrap().len() as u64;
+    for seq in first.. {
+        let mut answer = journal.receive(&file("samples", seq)).await.unwrap();
+        for chunk in content(seq).chunks(70_000) {
+            answer.take(Bytes::copy_from_slice(chunk)).await.unwrap();
+        }
+        answer.keep().await.unwrap();
+        println!("ack {seq}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_kept_survives_kill_9_and_what_was_not_is_gone() {
+    let root = TempDir::new().unwrap();
+    let mut acknowledged = Vec::new();
+    for enough in [1, 30, 7] {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "child_process_that_keeps_until_it_is_killed",
+                "--nocapture",
+            ])
+            .env(CHILD, root.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let seq = |line: String| {
+            line.rsplit_once("ack ")
+                .and_then(|(_, seq)| seq.parse::<u64>().ok())
+        };
+        acknowledged.extend(lines.by_ref().map_while(Result::ok).filter_map(seq).take(enough));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        acknowledged.extend(lines.map_while(Result::ok).filter_map(seq));
+    }
+    let journal = FileJournal::open(root.path()).unwrap();
+    assert_eq!(entries(&root.path().join("incoming")), [""; 0]);
+    let files: Vec<BatchFile> = journal
+        .files()
+        .unwrap()
+        .into_iter()
+        .map(|(file, _)| file)
+        .collect();
+    assert!(acknowledged.len() >= 38);
+    assert!(
+        acknowledged
+            .iter()
+            .all(|seq| files.contains(&file("samples", *seq)))
+    );
+    for file in files {
+        let mut read = Vec::new();
+        journal.open(&file).unwrap().read_to_end(&mut read).unwrap();
+        assert!(read == content(file.seq), "whole or not at all: {}", file.seq);
+    }
 }
 
 #[test]

@@ -234,6 +234,19 @@ fn facts(state: &impl LocalState) -> Facts {
     }
 }
 
+fn no_seal_is_half_written(state: &impl LocalState) -> bool {
+    let (sealed, batches) = (state.sealed().unwrap(), state.batches().unwrap());
+    let taken: Vec<u64> = batches
+        .iter()
+        .filter(|row| row.taken > 0)
+        .map(|row| row.file.seq)
+        .collect();
+    sealed
+        .iter()
+        .flat_map(|bundle| &bundle.members)
+        .all(|member| !taken.contains(&member.seq))
+}
+
 fn wait<F: Future>(future: F) -> F::Output {
     futures_util::FutureExt::now_or_never(future).expect("memory does not make anybody wait")
 }
@@ -269,8 +282,15 @@ proptest! {
         let writes = disk.writes();
         for arrived in known..=writes.len() {
             let state = open(&Disk::of(&writes[..arrived]));
+            prop_assert!(no_seal_is_half_written(&state));
             runtime.block_on(last.ask(&state)).unwrap();
             prop_assert_eq!(facts(&state), facts(&yardstick), "with {} of {} rows", arrived, writes.len());
+            // Not every change is repeated; then too, whatever is named later is not forgotten.
+            let state = open(&Disk::of(&writes[..arrived]));
+            runtime.block_on(state.name_streams(streams(0..4), at(i64::MAX))).unwrap();
+            let facts = facts(&state);
+            let is_kept = |stream: &StreamId| facts.pending.contains(stream) || facts.failed.contains(stream);
+            prop_assert!(streams(0..4).iter().all(is_kept), "with {} of {} rows", arrived, writes.len());
         }
     }
 }
