@@ -17,7 +17,7 @@ pub(super) fn encode(row: &impl Serialize) -> Result<Vec<u8>, StateFault> {
     serde_json::to_vec(row).map_err(|error| StateFault::Broken(format!("a row cannot be written: {error}")))
 }
 
-fn decode<R: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<R, StateFault> {
+pub(super) fn decode<R: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<R, StateFault> {
     serde_json::from_slice(value).map_err(|error| {
         let key = key.escape_ascii();
         StateFault::Broken(format!("the row `{key}` cannot be read: {error}"))

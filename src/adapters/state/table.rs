@@ -60,7 +60,7 @@ pub trait Store: Send {
 }
 
 /// Most that sled may use for cached pages. Rows are read and written once or twice; the log is what counts.
-const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The default tree of a sled database.
 pub struct SledTable(sled::Db);
