@@ -178,7 +178,17 @@ async fn a_database_that_went_back_in_time_is_not_taken_for_the_present() {
     });
     let error = failed(root.path());
     assert!(
-        error.contains("damaged: it ends with commit 1, but commit 2 was on disk"),
+        error.contains("damaged: it ends with commit 1, but commit 3 was on disk"),
+        "{error}"
+    );
+    with_database(root.path(), |rows| {
+        rows.insert("meta/commits", "3").unwrap();
+        rows.remove([&b"queue/"[..], &(1_u64 << 40).to_be_bytes()].concat())
+            .unwrap();
+    });
+    let error = failed(root.path());
+    assert!(
+        error.contains("rows are gone since it was closed; pending streams: 2 of 3"),
         "{error}"
     );
     // Moved away, it is begun anew.

@@ -4,7 +4,8 @@
 //! * What [`LocalState::record`](actors::ports::LocalState::record) has acknowledged is on disk: written, and the log of sled synced.
 //! * The rows of one change are written in an order in which every prefix can be finished: `mend` does so at the
 //!   next start. Changes take effect in the order in which they are recorded.
-//! * State that cannot be read is never taken for empty: see [`OpenError`].
+//! * State that cannot be read is never taken for empty: see [`OpenError`]. Rows that sled has lost from a damaged file
+//!   without a word are missed at the next start: all of them after an orderly end, the latest after any.
 //! * A full disk is [`StateFault::Full`](actors::ports::StateFault::Full); as soon as there is room again, so is local state.
 //!
 //! # How
@@ -17,6 +18,7 @@
 //! until the database has been opened again. So there is one blocking flush from one place, single calls of small
 //! rows, a flush every 1000 rows at the latest, and a database that the writer can reopen.
 
+mod census;
 mod changes;
 mod keys;
 mod lock;

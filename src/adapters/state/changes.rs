@@ -50,9 +50,20 @@ impl Memory {
         }
     }
 
-    /// The table has been opened again: what was written since the last commit is there, or it is not.
-    pub(super) fn reopened(&mut self) {
-        (self.written, self.unflushed) = (0, 0);
+    /// The table has been opened, perhaps again: what was written since the last commit is there, or it is not.
+    ///
+    /// # Errors
+    /// Broken if the table has come less far than this process knows it to have.
+    pub(super) fn opened(&mut self, table: &impl Table) -> Result<(), StateFault> {
+        let commits = rows::get(table, keys::COMMITS)?.unwrap_or(0);
+        if commits < self.commits {
+            return Err(StateFault::Broken(format!(
+                "it ends with commit {commits}, but commit {} was on disk",
+                self.commits
+            )));
+        }
+        (self.commits, self.written, self.unflushed) = (commits, 0, 0);
+        Ok(())
     }
 }
 

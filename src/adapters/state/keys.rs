@@ -4,6 +4,7 @@
 //! | key | row |
 //! | --- | --- |
 //! | `meta/schema`, `meta/starts`, `meta/commits` | version of this layout, number of starts, of groups of changes |
+//! | `meta/closed` | how many rows there were when it was closed; gone while it is open |
 //! | `mark/{feed}` | a pull is outstanding |
 //! | `batch/{feed}/{seq}` | a journaled batch |
 //! | `seal/{feed}` | a sealed bundle |
@@ -21,6 +22,7 @@ use actors::timestamp::Timestamp;
 pub(super) const SCHEMA: &[u8] = b"meta/schema";
 pub(super) const STARTS: &[u8] = b"meta/starts";
 pub(super) const COMMITS: &[u8] = b"meta/commits";
+pub(super) const CLOSED: &[u8] = b"meta/closed";
 
 /// The word that begins the keys of one kind of row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Finishes at a start what a crash has interrupted, reads every row once, and counts them.
+//! Finishes at a start what a crash has interrupted.
 //!
 //! | found | so | done |
 //! | --- | --- | --- |
@@ -12,50 +12,20 @@
 
 use std::hash::{Hash, Hasher};
 
-use actors::ports::state::{
-    BatchRow, FailedStream, MissingStream, OpenUpload, PendingStream, PullMark, SealedBundle, StateCounts,
-    StateFault, SuspectPull,
-};
-use serde::de::DeserializeOwned;
+use actors::ports::state::{BatchRow, FailedStream, PendingStream, SealedBundle, StateFault};
 
 use super::changes::{Changes, Memory};
-use super::keys::{self, Kind};
+use super::keys;
 use super::rows;
 use super::table::Table;
 
-/// Mends the rows and counts them anew; durable on return.
-///
-/// # Errors
-/// Broken if the table has come less far than this process knows it to have.
+/// Mends the rows; durable on return.
 pub(super) fn mend(table: &impl Table, memory: &mut Memory) -> Result<(), StateFault> {
-    let commits = rows::get(table, keys::COMMITS)?.unwrap_or(0);
-    if commits < memory.commits {
-        let lost = format!(
-            "it ends with commit {commits}, but commit {} was on disk",
-            memory.commits
-        );
-        return Err(StateFault::Broken(lost));
-    }
-    memory.commits = commits;
     let mut changes = Changes { table, memory };
     changes.finish_seals()?;
     changes.finish_queue()?;
     changes.finish_setting_aside()?;
-    changes.commit()?;
-    count::<PullMark>(table, keys::MARKS)?;
-    count::<OpenUpload>(table, keys::UPLOADS)?;
-    memory.counts = StateCounts {
-        pending: count::<PendingStream>(table, keys::QUEUE)?,
-        missing: count::<MissingStream>(table, keys::MISSING)?,
-        failed: count::<FailedStream>(table, keys::FAILED)?,
-        suspect_pulls: count::<SuspectPull>(table, keys::SUSPECTS)?,
-    };
-    Ok(())
-}
-
-/// Counts by reading: a row that cannot be read is better found at a start than later.
-fn count<R: DeserializeOwned>(table: &impl Table, kind: Kind) -> Result<u64, StateFault> {
-    rows::range::<R>(table, kind.range()).try_fold(0, |count, row| row.map(|_| count + 1))
+    changes.commit()
 }
 
 impl<T: Table> Changes<'_, T> {

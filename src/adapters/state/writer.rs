@@ -10,6 +10,7 @@ use actors::stream_id::StreamId;
 use actors::timestamp::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
+use super::census::Census;
 use super::changes::{Changes, Memory};
 use super::keys;
 use super::mend::mend;
@@ -39,10 +40,12 @@ pub(super) struct Writer<T: Table> {
     table: Slot<T>,
     counts: SharedCounts,
     memory: Memory,
+    /// False from a fault on until the table has been opened anew and mended.
+    is_whole: bool,
 }
 
 impl<T: Table> Writer<T> {
-    /// Counts this start, and mends what the last one left.
+    /// Mends what the last start has left, or makes sure that it is as it was closed, and counts this start.
     pub(super) fn new(
         mut store: Box<dyn Store<Table = T>>,
         table: T,
@@ -51,12 +54,21 @@ impl<T: Table> Writer<T> {
     ) -> Result<Self, StateFault> {
         let start = rows::get::<u64>(&table, keys::STARTS)?.unwrap_or(0) + 1;
         let mut memory = Memory::at_start(start);
+        memory.opened(&table)?;
+        let closed: Option<Census> = rows::get(&table, keys::CLOSED)?;
+        if closed.is_none() {
+            mend(&table, &mut memory)?;
+        }
+        let census = Census::of(&table)?;
+        closed.map_or(Ok(()), |closed| closed.check(&census))?;
+        memory.counts = census.counts();
         let mut changes = Changes {
             table: &table,
             memory: &mut memory,
         };
         changes.put(keys::STARTS, &start)?;
-        mend(&table, &mut memory)?;
+        changes.remove(keys::CLOSED)?;
+        changes.commit()?;
         store.note(start, memory.commits);
         *slot.write().unwrap_or_else(PoisonError::into_inner) = Some(table);
         let writer = Self {
@@ -64,6 +76,7 @@ impl<T: Table> Writer<T> {
             table: slot,
             counts,
             memory,
+            is_whole: true,
         };
         writer.publish_counts();
         Ok(writer)
@@ -93,13 +106,36 @@ impl<T: Table> Writer<T> {
             }
             made = self.finish(made, replies);
             if let Some(answer) = close {
-                self.close_table();
                 // Whoever asked may have given up waiting: that is its own affair.
-                let _ = answer.send(made);
+                let closed = self.close();
+                let _ = answer.send(made.and(closed));
                 return;
             }
         }
+        if let Err(fault) = self.close() {
+            log::warn!(
+                "{fault}; local state is not closed in good order, but what it acknowledged is durable"
+            );
+        }
+    }
+
+    /// Writes down what there is, unless a change may be half made, and lets go of the table.
+    fn close(&mut self) -> Result<(), StateFault> {
+        if !self.is_whole {
+            self.close_table();
+            return Ok(());
+        }
+        let counts = self.memory.counts;
+        let closed = self.change(|changes| {
+            let census = Census::with(changes.table, counts)?;
+            changes.put(keys::CLOSED, &census)?;
+            changes.commit()
+        });
+        if closed.is_ok() {
+            self.store.note(self.memory.start, self.memory.commits);
+        }
         self.close_table();
+        closed
     }
 
     /// Writes the rows of one request, unless the group has failed already.
@@ -146,6 +182,7 @@ impl<T: Table> Writer<T> {
             self.store.note(self.memory.start, self.memory.commits);
         }
         if let Err(fault) = &made {
+            self.is_whole = false;
             log::warn!("{fault}; {} changes are not recorded", replies.len());
             if matches!(fault, StateFault::Full(_)) {
                 self.close_table();
@@ -165,9 +202,11 @@ impl<T: Table> Writer<T> {
         let mut slot = self.table.write().unwrap_or_else(PoisonError::into_inner);
         if slot.is_none() {
             let table = self.store.open()?;
-            self.memory.reopened();
+            self.memory.opened(&table)?;
             mend(&table, &mut self.memory)?;
+            self.memory.counts = Census::of(&table)?.counts();
             *slot = Some(table);
+            self.is_whole = true;
         }
         Ok(())
     }
