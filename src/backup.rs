@@ -3,6 +3,7 @@
 //! The order of a start: local state is opened and the bucket made ready; what an earlier start left open in the
 //! bucket is aborted, and what it left in local state is put in order; then the actors begin, the leftovers first.
 
+mod identity;
 mod outside;
 mod report;
 mod signals;
@@ -36,8 +37,11 @@ use crate::adapters::state::{OpenError, SledState};
 use crate::exit::Exit;
 use crate::settings::Settings;
 
-/// Bytes that may be in memory on their way to the bucket, all workers and feeds together.
-const MEMORY_BUDGET: u64 = 40 * 1024 * 1024;
+/// Bytes of binaries that may be in memory on their way to the bucket, all workers together.
+const STREAM_BUDGET: u64 = 40 * 1024 * 1024;
+
+/// The same for bundles, all feeds together: two that are being written in parts.
+const BUNDLE_BUDGET: u64 = 12 * 1024 * 1024;
 
 /// How many walks over bulks and compressions of bundles go on at once. Each may need a window of its own.
 const BLOCKING_AT_ONCE: usize = 2;
@@ -58,6 +62,10 @@ pub fn run(settings: Settings, pretty: bool) -> Exit {
             );
             Exit::Failed
         }
+        Err(StartFault::Stopped) => {
+            log::info!("the backup ended in good order, before it had begun");
+            Exit::Done
+        }
         Err(fault) => {
             log::error!("the backup could not be started: {fault}");
             Exit::Failed
@@ -74,6 +82,8 @@ enum StartFault {
     Outside(#[from] Fault),
     #[error(transparent)]
     State(#[from] StateFault),
+    #[error(transparent)]
+    Identity(#[from] identity::NotOurs),
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
     #[error("a signal came before it had begun")]
@@ -85,6 +95,7 @@ async fn backup(settings: Settings, pretty: bool) -> Result<EndReason, StartFaul
     let root = settings.local_data.join("backup");
     let sled = SledState::open(&root)?;
     let journal = FileJournal::open(&root)?;
+    identity::check(&root, &settings)?;
     let outside = Outside::new(&settings);
     let ready = async {
         let ports = feed_ports(&settings, &outside, &sled, journal)?;
@@ -136,11 +147,12 @@ fn feed_ports(
         state: Rc::new(state.clone()),
         uploads: Rc::new(state),
         room: JournalRoom::new(settings.events.journal_max_bytes),
-        memory: MemoryBudget::new(MEMORY_BUDGET),
+        memory: MemoryBudget::new(BUNDLE_BUDGET),
         statistics: Statistics::new(sources),
         retry: settings.retry.clone(),
         stop: StopFlag::default(),
         blocking: Arc::new(Semaphore::new(BLOCKING_AT_ONCE)),
+        joining: Arc::new(Semaphore::new(BLOCKING_AT_ONCE)),
         next_seq: Rc::new(Cell::new(0)),
     })
 }
@@ -184,9 +196,10 @@ fn start(
         ended,
     };
     let supervisor = SupervisorActor::new(stage_budgets(settings), levers).start();
+    let budget = MemoryBudget::new(STREAM_BUDGET);
     let terms = StoreTerms {
         retry: settings.retry.clone(),
-        budget: ports.memory.clone(),
+        budget,
         stop: stop_streams,
     };
     let worker_ports = outside.worker_ports(sled);

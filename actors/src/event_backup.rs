@@ -54,6 +54,10 @@ const FIRST_DELIVERY_WAIT: Duration = Duration::from_secs(5);
 /// The longest wait before a bundle is tried again.
 const LONGEST_DELIVERY_WAIT: Duration = Duration::from_secs(60);
 
+/// The room in bytes that is reserved in the journal for an answer, unless the last one was larger. Every idle feed
+/// holds as much while its pull is open.
+const LEAST_EXPECTED: u64 = 256 * 1024;
+
 /// The dispatcher caps the batch at this.
 const MOST_EVENTS_PER_PULL: u64 = 1000;
 
@@ -94,12 +98,16 @@ pub struct EventBackupActor {
     sealed: Option<SealedBundle>,
     pulling: bool,
     writing: bool,
+    /// Removals from the journal that are under way.
+    removing: usize,
     pace: Pace,
     ready: bool,
     last_bundle: Instant,
     delivery_failures: u32,
     next_delivery: Instant,
     quiescing: Option<oneshot::Sender<Quiesced>>,
+    /// How many bytes the next answer may have: as many as the last one.
+    expected: u64,
 }
 
 impl EventBackupActor {
@@ -122,11 +130,13 @@ impl EventBackupActor {
             sealed: leftovers.sealed,
             pulling: false,
             writing: false,
+            removing: 0,
             ready: false,
             last_bundle: Instant::now(),
             delivery_failures: 0,
             next_delivery: Instant::now(),
             quiescing: None,
+            expected: LEAST_EXPECTED,
         }
     }
 
@@ -162,22 +172,22 @@ impl EventBackupActor {
             count: u32::try_from(self.rules.batch_size.clamp(1, MOST_EVENTS_PER_PULL)).unwrap_or(1),
             deadline: self.pace.deadline(),
         };
-        let (ports, was_ready) = (self.ports.clone(), self.ready);
+        let (ports, was_ready, expected) = (self.ports.clone(), self.ready, self.expected);
         let pulled = async move {
-            tokio::select! {
-                () = ports.room.available() => {}
+            let room = tokio::select! {
+                biased;
                 () = ports.stop.raised() => return None,
-            }
-            if ports.stop.is_raised() {
-                None
-            } else {
-                Some(pull(&ports, &request, was_ready).await)
-            }
+                room = ports.room.reserve(expected) => room,
+            };
+            Some(pull(&ports, &request, was_ready, room).await)
         };
         ctx.spawn(pulled.into_actor(self).map(|pulled, actor, ctx| match pulled {
             None => actor.rest(Duration::ZERO, ctx),
             Some(Ok(pulled)) => actor.pulled(pulled, ctx),
-            Some(Err(fault)) => actor.fail(fault, ctx),
+            Some(Err(fault)) => {
+                actor.pulling = false;
+                actor.fail(fault, ctx);
+            }
         }));
     }
 
@@ -186,12 +196,14 @@ impl EventBackupActor {
             Pulled::Batch { row, ready } => {
                 self.ready = ready;
                 self.pace.brought_events();
+                self.expected = row.bytes.max(LEAST_EXPECTED);
                 self.batches.push_back(row.clone());
                 self.name(vec![row], ctx);
                 self.advance(ctx);
             }
             Pulled::Empty { ready, took } => {
                 self.ready = ready;
+                self.expected = LEAST_EXPECTED;
                 let wait = self.pace.brought_none(took);
                 self.rest(wait, ctx);
             }
@@ -301,7 +313,9 @@ impl EventBackupActor {
 
     fn due(&self) -> Due {
         let aged = self.last_bundle.elapsed() >= self.rules.max_age;
-        let now = aged || self.phase == Phase::Leftovers || self.quiescing.is_some();
+        // A full journal is emptied by bundles alone: none may wait until it is full itself.
+        let short = self.ports.room.is_short();
+        let now = aged || short || self.phase == Phase::Leftovers || self.quiescing.is_some();
         if now { Due::Now } else { Due::WhenFull }
     }
 
@@ -318,7 +332,10 @@ impl EventBackupActor {
             let sealed = async move { seal(&ports, &feed, run, &rows, 1).await };
             ctx.spawn(sealed.into_actor(self).map(|sealed, actor, ctx| match sealed {
                 Ok(sealed) => actor.deliver(sealed, ctx),
-                Err(fault) => actor.fail(fault, ctx),
+                Err(fault) => {
+                    actor.writing = false;
+                    actor.fail(fault, ctx);
+                }
             }));
         }
     }
@@ -386,6 +403,7 @@ impl EventBackupActor {
             return;
         }
         self.batches.retain(|row| !row.is_done());
+        self.removing += 1;
         let ports = self.ports.clone();
         let removed = async move {
             for row in done {
@@ -393,18 +411,20 @@ impl EventBackupActor {
             }
             Ok(())
         };
-        ctx.spawn(removed.into_actor(self).map(|removed, actor, ctx| match removed {
-            Ok(()) => {
-                actor.leave_leftovers();
-                actor.advance(ctx);
+        ctx.spawn(removed.into_actor(self).map(|removed, actor, ctx| {
+            actor.removing -= 1;
+            match removed {
+                Ok(()) => {
+                    actor.leave_leftovers();
+                    actor.advance(ctx);
+                }
+                Err(fault) => actor.fail(fault, ctx),
             }
-            Err(fault) => actor.fail(fault, ctx),
         }));
     }
 
+    /// The caller has cleared the flag of the work that failed; what else is in flight is still waited for.
     fn fail(&mut self, fault: StateFault, ctx: &mut Context<Self>) {
-        self.pulling = false;
-        self.writing = false;
         if self.phase != Phase::Failed {
             self.phase = Phase::Failed;
             crate::post(
@@ -423,6 +443,7 @@ impl EventBackupActor {
         let over = nothing_left || self.gave_up() || self.phase == Phase::Failed;
         if !self.pulling
             && !self.writing
+            && self.removing == 0
             && over
             && let Some(quiesced) = self.quiescing.take()
         {

@@ -27,7 +27,7 @@ pub use self::messages::{
 };
 use crate::fault::{Fault, FaultKind};
 use crate::feed::SourceName;
-use crate::ports::state::{Change, LocalState, NamedStreams, PendingStream, StateFault};
+use crate::ports::state::{ASKED_AGAIN_AFTER, Change, LocalState, NamedStreams, PendingStream, StateFault};
 use crate::statistics::Statistics;
 use crate::stream_id::StreamId;
 use crate::stream_worker::{StoreStream, StreamOutcome};
@@ -39,9 +39,6 @@ const REVIVE_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long is waited before rows are read again after a full disk.
 const FULL_DISK_WAIT: Duration = Duration::from_secs(2);
-
-/// When a missing stream is asked for once more.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// Which sources age off, and after how long.
 #[derive(Clone, Debug, Default)]
@@ -183,10 +180,11 @@ impl HitCacheActor {
             RowFate::Stored => vec![Change::StreamStored(stream)],
             RowFate::Missing => vec![Change::StreamMissing(stream, now)],
             RowFate::Failed => vec![Change::StreamFailed(stream, fault)],
+            RowFate::Delayed => vec![Change::StreamDelayed(stream, fault)],
             RowFate::SetAside => {
                 log::error!(
-                    "stream {stream} is set aside after failing in {} starts: {fault}; it is listed by \
-                     `azul-backup failed-streams` and not tried again by itself",
+                    "stream {stream} is set aside after failing in {} starts: {fault}; it stays in \
+                     local state, is counted as failed, and is not tried again by itself",
                     job.failed_starts.max(1)
                 );
                 vec![
@@ -294,7 +292,7 @@ impl HitCacheActor {
         let state = Rc::clone(&self.state);
         let now = Timestamp::now();
         let asked_before = Timestamp::from_micros(
-            now.as_micros() - i64::try_from(ASK_AGAIN_AFTER.as_micros()).unwrap_or(i64::MAX),
+            now.as_micros() - i64::try_from(ASKED_AGAIN_AFTER.as_micros()).unwrap_or(i64::MAX),
         );
         let revived = async move { state.revive_missing(asked_before, now).await };
         ctx.spawn(revived.into_actor(self).map(|revived, actor, ctx| {

@@ -1,13 +1,14 @@
 //! How much may lie in the journal, shared by all feeds.
 //!
-//! Answers take room as they come in, and give it back when their file is unlinked. When there is none left, no
-//! new pull is sent, and answers that are coming in are not read further: the dispatcher waits, and nothing is
-//! lost. One answer alone may be larger than the whole journal, so the *eldest* one goes on all the same when no
-//! finished batch is left whose bundle could make room; that keeps the wait free of deadlock, and what goes
-//! beyond the bound is one answer.
+//! Room for an answer is reserved before its pull is sent, as much as the feed's last answer took: so a pull that
+//! is in flight comes in without waiting, also when the journal has filled up meanwhile, and when there is no room
+//! no new pull is sent. An answer that is larger than expected takes more as it comes in; where there is none it
+//! is not read further until a bundle has made room. One answer alone may be larger than the whole journal, so
+//! the *eldest* of those that wait goes on all the same when no finished batch is left whose bundle could make
+//! room: that keeps the wait free of deadlock, and what goes beyond the bound is one answer.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use tokio::sync::Notify;
@@ -27,8 +28,12 @@ struct Shared {
 struct Taken {
     /// Bytes of finished batches.
     finished: u64,
-    /// Bytes of answers that are coming in, eldest first.
+    /// Bytes reserved for, or received of, answers that are not finished.
     incoming: BTreeMap<u64, u64>,
+    /// Those of them that wait for more, eldest first.
+    waiting: BTreeSet<u64>,
+    /// Pulls that wait for room.
+    unsent: u64,
     next: u64,
     highest: u64,
     /// The program is being stopped: what is in flight is taken in whatever the room.
@@ -51,32 +56,23 @@ impl JournalRoom {
         }))
     }
 
-    /// Waits until a pull may be sent.
-    pub async fn available(&self) {
-        self.wait_until(|taken, most| taken.all() < most || taken.stopping)
+    /// Waits until there is room for an answer of `expected` bytes, and reserves it.
+    pub async fn reserve(&self, expected: u64) -> IncomingRoom {
+        let expected = expected.min(self.0.most);
+        self.change(|taken| taken.unsent += 1);
+        let _counted = Unsent(self);
+        self.wait_until(|taken, most| taken.all() + expected <= most || taken.stopping)
             .await;
-    }
-
-    /// Whether a pull may be sent.
-    pub fn is_available(&self) -> bool {
-        self.0.taken.borrow().all() < self.0.most
-    }
-
-    /// An answer is about to come in. It takes its place in the line with its first byte: a pull of an idle feed
-    /// must not be the eldest answer for which all others wait.
-    pub fn incoming(&self) -> IncomingRoom {
+        let place = self.0.taken.borrow().next;
+        self.change(|taken| {
+            taken.next += 1;
+            taken.incoming.insert(place, expected);
+        });
         IncomingRoom {
             room: self.clone(),
-            place: Cell::new(None),
+            place: Some(place),
+            received: Cell::new(0),
         }
-    }
-
-    fn new_place(&self) -> u64 {
-        let mut taken = self.0.taken.borrow_mut();
-        let place = taken.next;
-        taken.next += 1;
-        taken.incoming.insert(place, 0);
-        place
     }
 
     /// A finished batch of an earlier start.
@@ -94,12 +90,18 @@ impl JournalRoom {
         self.change(|taken| taken.stopping = true);
     }
 
-    /// Bytes in the journal, those of unfinished answers included.
-    pub fn used(&self) -> u64 {
-        self.0.taken.borrow().all()
+    /// Whether somebody waits for room: then whatever can be bundled has to be, for nothing else makes any.
+    pub fn is_short(&self) -> bool {
+        let taken = self.0.taken.borrow();
+        taken.unsent > 0 || !taken.waiting.is_empty()
     }
 
-    /// The most bytes that have been in it.
+    /// Bytes of finished batches in the journal.
+    pub fn used(&self) -> u64 {
+        self.0.taken.borrow().finished
+    }
+
+    /// The most bytes that have been in it or reserved.
     pub fn highest(&self) -> u64 {
         self.0.taken.borrow().highest
     }
@@ -123,37 +125,67 @@ impl JournalRoom {
     }
 }
 
+/// A pull that waits for room; it may give up waiting.
+struct Unsent<'a>(&'a JournalRoom);
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        self.0.change(|taken| taken.unsent -= 1);
+    }
+}
+
 /// The room of one answer that is coming in; given back when dropped.
 #[derive(Debug)]
 pub struct IncomingRoom {
     room: JournalRoom,
-    place: Cell<Option<u64>>,
+    /// Gone once the answer is finished.
+    place: Option<u64>,
+    received: Cell<u64>,
 }
 
 impl IncomingRoom {
     /// Waits until `bytes` more may come in.
     pub async fn take(&self, bytes: u64) {
-        let place = self.place.get().unwrap_or_else(|| self.room.new_place());
-        self.place.set(Some(place));
+        let Some(place) = self.place else { return };
+        let received = self.received.get() + bytes;
+        self.received.set(received);
+        let held = self
+            .room
+            .0
+            .taken
+            .borrow()
+            .incoming
+            .get(&place)
+            .copied()
+            .unwrap_or_default();
+        if received <= held {
+            return;
+        }
+        let more = received - held;
+        self.room.change(|taken| {
+            taken.waiting.insert(place);
+        });
         self.room
             .wait_until(|taken, most| {
-                let eldest = taken.incoming.keys().next() == Some(&place);
-                taken.stopping || taken.all() + bytes <= most || (eldest && taken.finished == 0)
+                let eldest = taken.waiting.first() == Some(&place);
+                taken.stopping || taken.all() + more <= most || (eldest && taken.finished == 0)
             })
             .await;
-        self.room
-            .change(|taken| *taken.incoming.entry(place).or_default() += bytes);
+        self.room.change(|taken| {
+            taken.waiting.remove(&place);
+            taken.incoming.insert(place, received);
+        });
     }
 
-    /// The answer is complete: its bytes now are those of a finished batch. Returns how many.
-    pub fn finish(self) -> u64 {
-        let Some(place) = self.place.take() else { return 0 };
-        let mut bytes = 0;
-        self.room.change(|taken| {
-            bytes = taken.incoming.remove(&place).unwrap_or_default();
-            taken.finished += bytes;
-        });
-        bytes
+    /// The answer is complete: what it has received now is a finished batch.
+    pub fn finish(mut self) {
+        if let Some(place) = self.place.take() {
+            let received = self.received.get();
+            self.room.change(|taken| {
+                taken.incoming.remove(&place);
+                taken.finished += received;
+            });
+        }
     }
 }
 
@@ -162,6 +194,7 @@ impl Drop for IncomingRoom {
         if let Some(place) = self.place.take() {
             self.room.change(|taken| {
                 taken.incoming.remove(&place);
+                taken.waiting.remove(&place);
             });
         }
     }
@@ -174,41 +207,74 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn answers_wait_for_finished_batches_to_leave() {
+    async fn a_pull_waits_for_room_and_one_in_flight_comes_in() {
         let room = JournalRoom::new(100);
-        let first = room.incoming();
-        first.take(80).await;
+        let first = room.reserve(40).await;
+        let second = room.reserve(40).await;
+        assert!(room.reserve(40).now_or_never().is_none());
+        first.take(40).await;
         first.finish();
-        let second = room.incoming();
-        assert!(second.take(30).now_or_never().is_none());
-        assert!(room.is_available());
-        room.give_back(80);
-        second.take(30).await;
-        assert_eq!((room.used(), room.highest()), (30, 80));
+        room.take_finished(20);
+        assert!(!room.is_short());
+        let mut waiting = Box::pin(room.reserve(1));
+        assert!(waiting.as_mut().now_or_never().is_none(), "full");
+        assert!(room.is_short());
+        drop(waiting);
+        second.take(40).await;
+        second.finish();
+        assert_eq!((room.used(), room.highest()), (100, 100));
+        room.give_back(40);
+        room.reserve(40).await;
     }
 
     #[tokio::test]
-    async fn the_eldest_answer_goes_on_when_nothing_else_can_make_room() {
+    async fn what_was_expected_and_did_not_come_is_given_back() {
         let room = JournalRoom::new(100);
-        let (idle, eldest, other) = (room.incoming(), room.incoming(), room.incoming());
-        eldest.take(60).await;
-        other.take(40).await;
-        assert!(other.take(1).now_or_never().is_none());
+        let answer = room.reserve(100).await;
+        answer.take(10).await;
+        answer.finish();
+        assert_eq!(room.used(), 10);
+        room.reserve(90).await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_larger_than_expected_waits_for_bundles() {
+        let room = JournalRoom::new(100);
+        room.take_finished(60);
+        let answer = room.reserve(10).await;
+        assert!(answer.take(50).now_or_never().is_none());
+        let answer = room.reserve(10).await;
+        let mut taking = Box::pin(answer.take(50));
+        assert!(taking.as_mut().now_or_never().is_none());
+        room.give_back(60);
+        taking.await;
+    }
+
+    #[tokio::test]
+    async fn the_eldest_that_waits_goes_on_when_nothing_else_can_make_room() {
+        let room = JournalRoom::new(100);
+        let (idle, eldest, other) = (
+            room.reserve(10).await,
+            room.reserve(40).await,
+            room.reserve(40).await,
+        );
         eldest.take(500).await;
-        assert!(room.available().now_or_never().is_none());
-        drop(eldest);
-        other.take(1).await;
-        drop(idle);
+        let mut taking = Box::pin(other.take(41));
+        assert!(
+            taking.as_mut().now_or_never().is_some(),
+            "it is the eldest of those that wait now"
+        );
+        drop((idle, eldest));
     }
 
     #[tokio::test]
     async fn a_stop_takes_in_what_is_in_flight() {
         let room = JournalRoom::new(10);
-        room.take_finished(10);
-        let answer = room.incoming();
-        assert!(answer.take(5).now_or_never().is_none());
+        let answer = room.reserve(1).await;
+        room.take_finished(9);
+        let mut taking = Box::pin(answer.take(5));
+        assert!(taking.as_mut().now_or_never().is_none());
         room.stopping();
-        answer.take(5).await;
-        assert_eq!(room.used(), 15);
+        taking.await;
     }
 }

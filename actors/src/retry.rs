@@ -103,7 +103,13 @@ impl Backoff {
             .wait()
             .map_or(delay, |asked| asked.max(delay))
             .min(LONGEST_WAIT);
-        log::debug!("{fault}; attempt {} in {wait:.1?}", self.tried + 1);
+        // The first tells that something is wrong; the others only that it still is.
+        let level = if self.tried == 1 {
+            log::Level::Info
+        } else {
+            log::Level::Debug
+        };
+        log::log!(level, "{fault}; attempt {} in {wait:.1?}", self.tried + 1);
         tokio::select! {
             () = tokio::time::sleep(wait) => Ok(()),
             () = stop.raised() => {

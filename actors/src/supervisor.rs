@@ -25,6 +25,9 @@ use crate::stop::StopFlag;
 /// uploads in it.
 const TIME_TO_ABORT: Duration = Duration::from_secs(3);
 
+/// How often it is looked whether the actors are still there.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
 /// Why the program ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndReason {
@@ -34,8 +37,6 @@ pub enum EndReason {
     StreamFailures,
     /// Local state does not work.
     State(StateFault),
-    /// A feed cannot go on.
-    Feed(Feed, String),
     /// An actor does not answer any more.
     ActorLost(String),
 }
@@ -44,7 +45,7 @@ impl EndReason {
     /// Whether all pending streams are stored before the end. Not after a signal, for Kubernetes grants 30
     /// seconds, and not when storing is what does not work.
     pub fn works_off_the_queue(&self) -> bool {
-        matches!(self, Self::Feed(..) | Self::ActorLost(_))
+        matches!(self, Self::ActorLost(_))
     }
 }
 
@@ -57,8 +58,7 @@ impl std::fmt::Display for EndReason {
                  dispatcher does not work",
             ),
             Self::State(fault) => write!(f, "{fault}"),
-            Self::Feed(feed, why) => write!(f, "feed {feed} cannot go on: {why}"),
-            Self::ActorLost(who) => write!(f, "{who} does not answer any more"),
+            Self::ActorLost(who) => write!(f, "{who} does not answer any more: it has panicked, see above"),
         }
     }
 }
@@ -111,6 +111,8 @@ pub struct SupervisorActor {
     ended: Option<oneshot::Sender<EndReason>>,
     watched: Option<Watch>,
     reason: Option<EndReason>,
+    /// What went wrong during the shutdown.
+    trouble: Option<EndReason>,
     begun: Instant,
 }
 
@@ -126,6 +128,7 @@ impl SupervisorActor {
             ended: Some(levers.ended),
             watched: None,
             reason: None,
+            trouble: None,
             begun: Instant::now(),
         }
     }
@@ -152,7 +155,7 @@ impl SupervisorActor {
             Stage::Events => self.end_events(),
             Stage::HitCache => self.end_hit_cache(),
             Stage::Streams => self.end_streams(budget, ctx),
-            Stage::State => self.end_state(),
+            Stage::State => self.end_state(ctx),
             Stage::Running | Stage::Ended => Box::pin(async {}),
         };
         ctx.spawn(
@@ -231,14 +234,15 @@ impl SupervisorActor {
         })
     }
 
-    fn end_state(&mut self) -> LocalBoxFuture<'static, ()> {
+    fn end_state(&mut self, ctx: &Context<Self>) -> LocalBoxFuture<'static, ()> {
         self.stop_streams.raise();
-        let close = self.close_state.take();
+        let (close, supervisor) = (self.close_state.take(), ctx.address());
         Box::pin(async move {
             if let Some(close) = close
                 && let Err(fault) = close().await
             {
-                log::error!("local state could not be closed: {fault}");
+                // Awaited, so that it is known before this stage counts as done.
+                let _gone = supervisor.send(CloseFailed(fault)).await;
             }
         })
     }
@@ -257,7 +261,26 @@ impl SupervisorActor {
         );
     }
 
+    /// An actor that panicked is gone, and its mailbox closed, without a word to anybody.
+    fn look_for_lost_actors(&mut self, ctx: &mut Context<Self>) {
+        let Some(watched) = self
+            .watched
+            .as_ref()
+            .filter(|_| self.shutdown.stage() == Stage::Running)
+        else {
+            return;
+        };
+        let lost_feed = watched.feeds.iter().find(|(_, addr)| !addr.connected());
+        let lost = lost_feed.map(|(feed, _)| format!("the actor of feed {feed}"));
+        let lost = lost.or_else(|| (!watched.hit_cache.connected()).then(|| "the hit cache".to_owned()));
+        if let Some(who) = lost {
+            self.end(EndReason::ActorLost(who), ctx);
+        }
+    }
+
     fn finish(&mut self, reason: EndReason) {
+        // What went wrong on the way outweighs the signal that began it.
+        let reason = self.trouble.take().unwrap_or(reason);
         if let Some(ended) = self.ended.take() {
             let _nobody_waits = ended.send(reason);
         }
@@ -266,6 +289,10 @@ impl SupervisorActor {
 
 impl Actor for SupervisorActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(LOOK_EVERY, Self::look_for_lost_actors);
+    }
 }
 
 impl Handler<Watch> for SupervisorActor {
@@ -284,12 +311,32 @@ impl Handler<AskStage> for SupervisorActor {
     }
 }
 
+/// Local state could not be flushed and closed.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct CloseFailed(StateFault);
+
+impl Handler<CloseFailed> for SupervisorActor {
+    type Result = ();
+
+    fn handle(&mut self, CloseFailed(fault): CloseFailed, _: &mut Self::Context) {
+        log::error!("local state could not be closed: {fault}");
+        self.trouble = Some(EndReason::State(fault));
+    }
+}
+
 impl Handler<Ending> for SupervisorActor {
     type Result = ();
 
     fn handle(&mut self, ending: Ending, ctx: &mut Self::Context) {
+        self.end(ending.reason, ctx);
+    }
+}
+
+impl SupervisorActor {
+    fn end(&mut self, reason: EndReason, ctx: &mut Context<Self>) {
         let again = self.shutdown.stage() > Stage::Running;
-        match ending.reason {
+        match reason {
             EndReason::Signal if again && self.reason == Some(EndReason::Signal) => {
                 log::warn!("a second signal: ending now");
                 self.take(Input::Now, ctx);
@@ -300,7 +347,12 @@ impl Handler<Ending> for SupervisorActor {
                 self.stop_streams.raise();
                 self.reason = Some(EndReason::Signal);
             }
-            reason if again => log::warn!("during the shutdown: {reason}"),
+            // Whoever was given up on finds local state closed, which is no trouble of its own.
+            EndReason::State(_) if self.shutdown.stage() >= Stage::State => {}
+            reason if again => {
+                log::error!("during the shutdown: {reason}");
+                self.trouble.get_or_insert(reason);
+            }
             reason => {
                 if reason == EndReason::Signal {
                     log::info!("ending: {reason}");

@@ -206,6 +206,13 @@ impl Program {
         assert!(sent.success());
     }
 
+    /// Memory that is resident now, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// SIGTERM, and the exit code.
     pub fn stop(mut self) -> (Option<i32>, String) {
         self.signal("-TERM");

@@ -151,15 +151,23 @@ fn with_a_bucket_that_hangs_workers_and_feeds_wait() {
             });
         }
     }
-    let given = scene
-        .dispatcher
-        .given("backup-events-samples-sourced-1")
-        .handed_out
-        .len();
-    assert_eq!(
-        given, 1,
-        "the feed waits until the streams of its first batch are admitted"
+    // Another feed goes on meanwhile: as long as its pulls take, this one would have been pulled again too.
+    let (held, other) = (
+        "backup-events-samples-sourced-1",
+        "backup-events-samples-mapped-1",
     );
+    let (held_before, other_before) = (scene.pulls(held), scene.pulls(other));
+    let resident = program.resident();
+    wait_for("the other feed is pulled", &mut program, || {
+        scene.pulls(other) >= other_before + 3
+    });
+    assert_eq!(
+        scene.pulls(held),
+        held_before,
+        "it waits until the streams of its batch are admitted"
+    );
+    assert_eq!(scene.dispatcher.given(held).handed_out.len(), 1);
+    assert!(program.resident() < resident + (8 << 20), "memory stays flat");
     assert!(
         scene.s3.counters().seen().in_flight_peak <= 4 + 1,
         "four workers and one bundle"

@@ -43,7 +43,7 @@ async fn name_all(
     hit_cache: &Recipient<NameStreams>,
 ) -> Result<Option<u64>, StateFault> {
     let (found, mut streams) = mpsc::channel(1);
-    let (opener, batch) = (ports.journal.opener(), batch.clone());
+    let (opener, batch, file) = (ports.journal.opener(), batch.clone(), &batch.file);
     let walk = ports.blocking(move || {
         let mut reader = opener.open(&batch.file).map_err(|fault| fault.to_string())?;
         let mut named = Vec::with_capacity(STREAMS_AT_ONCE);
@@ -77,7 +77,12 @@ async fn name_all(
     let (walked, last) = tokio::join!(walk, name);
     walked
         .map_err(|fault| StateFault::Broken(fault.to_string()))?
-        .map_err(|error| StateFault::Broken(format!("a journaled batch cannot be read: {error}")))?;
+        .map_err(|error| {
+            StateFault::Broken(format!(
+                "journaled batch {} of feed {} cannot be read, and is left where it is: {error}; check the volume",
+                file.seq, file.feed
+            ))
+        })?;
     last
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::FeedPorts;
 use crate::avro::BulkVersion;
-use crate::avro::bulk::{Scanned, scan};
+use crate::avro::bulk::{BulkError, Scanned, scan};
 use crate::fault::Fault;
 use crate::feed::Feed;
 use crate::journal_room::IncomingRoom;
@@ -43,7 +43,12 @@ pub(super) enum Pulled {
 ///
 /// # Errors
 /// Local state failed, before or after the pull.
-pub(super) async fn pull(ports: &FeedPorts, pull: &Pull, was_ready: bool) -> Result<Pulled, StateFault> {
+pub(super) async fn pull(
+    ports: &FeedPorts,
+    pull: &Pull,
+    was_ready: bool,
+    room: IncomingRoom,
+) -> Result<Pulled, StateFault> {
     let feed = &pull.feed;
     let since = Timestamp::now();
     let file = BatchFile {
@@ -63,8 +68,16 @@ pub(super) async fn pull(ports: &FeedPorts, pull: &Pull, was_ready: bool) -> Res
             since,
         }))
         .await?;
+    if ports.stop.is_raised() {
+        // Not sent yet, and so not begun: an orderly stop sends no new pulls.
+        ports.state.record(Change::PullEnded(feed.clone(), None)).await?;
+        return Ok(Pulled::Empty {
+            ready: was_ready,
+            took: std::time::Duration::MAX,
+        });
+    }
     let begun = Instant::now();
-    let mut intake = Intake::new(incoming, ports.room.incoming());
+    let mut intake = Intake::new(incoming, room);
     let answered = ports.dispatcher.pull(pull, &mut intake).await;
     let ledger = Ledger { ports, feed, since };
     match answered {
@@ -164,6 +177,7 @@ impl Ledger<'_> {
         let parts = scanner.finish();
         let small = (length == head.len() as u64).then_some(head);
         if let Ok(parts) = &parts
+            && parts.info.fetched.unwrap_or_default() == 0
             && self.is_empty(&file, small, parts)
         {
             let ready = parts.info.ready;
@@ -180,7 +194,7 @@ impl Ledger<'_> {
         }
         let understood = match parts {
             Ok(parts) => self.understand(&file, parts).await,
-            Err(broken) => Err(broken.to_string()),
+            Err(broken) => Err(Unscanned::NotUnderstood(broken.to_string())),
         };
         match understood {
             Ok((info, scanned)) => {
@@ -189,7 +203,8 @@ impl Ledger<'_> {
                 let doubt = scanned_doubt.map(|doubt| format!("the bulk may be damaged: {doubt}"));
                 let suspect = turned_unready(was_ready, &info)
                     .or(doubt)
-                    .map(|reason| self.suspect(reason));
+                    .or(fewer_than_said(&info, &row));
+                let suspect = suspect.map(|reason| self.suspect(reason));
                 if let Some(suspect) = suspect {
                     self.ports.state.record(Change::PullSuspected(suspect)).await?;
                 }
@@ -203,7 +218,14 @@ impl Ledger<'_> {
                     ready: info.ready,
                 })
             }
-            Err(reason) => {
+            Err(Unscanned::NotRead(reason)) => {
+                // The file is whole and stays: the next start adopts it.
+                self.ended(None).await?;
+                Err(StateFault::Broken(format!(
+                    "a journaled answer cannot be read back: {reason}"
+                )))
+            }
+            Err(Unscanned::NotUnderstood(reason)) => {
                 put_aside(self.ports, &file, &reason).await;
                 self.ended(Some(format!("the answer could not be understood: {reason}")))
                     .await?;
@@ -226,7 +248,7 @@ impl Ledger<'_> {
             })
     }
 
-    async fn understand(&self, file: &BatchFile, parts: PullParts) -> Result<(PullInfo, Scanned), String> {
+    async fn understand(&self, file: &BatchFile, parts: PullParts) -> Result<(PullInfo, Scanned), Unscanned> {
         let scanned = scan_file(self.ports, file, parts.events).await?;
         Ok((parts.info, scanned))
     }
@@ -260,6 +282,10 @@ pub(super) fn count_contents(ports: &FeedPorts, feed: &Feed, scanned: &Scanned) 
              it is; the streams that its events name are not: update azul-backup"
         );
     }
+    let untold = contents.invalid.saturating_sub(scanned.told.len() as u64);
+    if untold > 0 {
+        log::info!("feed {feed}: {untold} more events of this batch are invalid and backed up all the same");
+    }
     for invalid in &scanned.told {
         log::info!(
             "feed {feed}: event {} is invalid and backed up all the same: {}",
@@ -269,20 +295,38 @@ pub(super) fn count_contents(ports: &FeedPorts, feed: &Feed, scanned: &Scanned) 
     }
 }
 
+/// Why a walk over a journaled answer brought nothing.
+#[derive(Debug)]
+pub(super) enum Unscanned {
+    /// The disk does not give it: that says nothing of the answer.
+    NotRead(String),
+    /// It is there, and makes no sense.
+    NotUnderstood(String),
+}
+
+impl From<BulkError> for Unscanned {
+    fn from(error: BulkError) -> Self {
+        match error {
+            BulkError::Read(_) | BulkError::Open(_) => Self::NotRead(error.to_string()),
+            error => Self::NotUnderstood(error.to_string()),
+        }
+    }
+}
+
 /// Walks over a journaled bulk, on the blocking pool; few at a time, for each may need a window of its own.
 pub(super) async fn scan_file(
     ports: &FeedPorts,
     file: &BatchFile,
     bulk: std::ops::Range<u64>,
-) -> Result<Scanned, String> {
+) -> Result<Scanned, Unscanned> {
     let (opener, file) = (ports.journal.opener(), file.clone());
-    ports
-        .blocking(move || {
-            let mut reader = opener.open(&file).map_err(|fault| fault.to_string())?;
-            scan(&file.feed, &mut *reader, bulk, file.received).map_err(|error| error.to_string())
-        })
+    let scanned = ports.blocking(move || {
+        let mut reader = opener.open(&file).map_err(BulkError::Open)?;
+        scan(&file.feed, &mut *reader, bulk, file.received)
+    });
+    Ok(scanned
         .await
-        .map_err(|fault| fault.to_string())?
+        .map_err(|fault| Unscanned::NotRead(fault.to_string()))??)
 }
 
 /// Moves an answer that cannot be understood to where an operator finds it.
@@ -300,6 +344,18 @@ pub(super) async fn put_aside(ports: &FeedPorts, file: &BatchFile, reason: &str)
             file.feed
         ),
     }
+}
+
+/// The dispatcher says how many events it has put into an answer.
+fn fewer_than_said(info: &PullInfo, row: &BatchRow) -> Option<String> {
+    let said = info.fetched?;
+    let counted = matches!(row.contents.version, BulkVersion::Known(_));
+    (counted && row.contents.events < said).then(|| {
+        format!(
+            "the dispatcher says {said} events, its answer has {}",
+            row.contents.events
+        )
+    })
 }
 
 fn turned_unready(was_ready: bool, info: &PullInfo) -> Option<String> {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::pull::{count_contents, put_aside, scan_file};
+use super::pull::{Unscanned, count_contents, put_aside, scan_file};
 use super::{FeedPorts, remove};
 use crate::fault::Fault;
 use crate::feed::Feed;
@@ -170,28 +170,39 @@ async fn adopt(
             ports.room.take_finished(bytes);
             leftovers.entry(feed).or_default().batches.push(row);
         }
-        Err(reason) => put_aside(ports, &file, &reason).await,
+        Err(Unscanned::NotUnderstood(reason)) => put_aside(ports, &file, &reason).await,
+        Err(Unscanned::NotRead(reason)) => {
+            return Err(StateFault::Broken(format!(
+                "a journaled answer of feed {} cannot be read, and is left where it is: {reason}; check the volume",
+                file.feed
+            )));
+        }
     }
     Ok(())
 }
 
 /// Where the bulk lies in an answer.
-async fn find_bulk(ports: &FeedPorts, file: &BatchFile) -> Result<std::ops::Range<u64>, String> {
+async fn find_bulk(ports: &FeedPorts, file: &BatchFile) -> Result<std::ops::Range<u64>, Unscanned> {
     let (opener, file) = (ports.journal.opener(), file.clone());
-    let found = ports.blocking(move || -> Result<_, String> {
-        let mut reader = opener.open(&file).map_err(|fault| fault.to_string())?;
+    let found = ports.blocking(move || {
+        let mut reader = opener
+            .open(&file)
+            .map_err(|fault| Unscanned::NotRead(fault.to_string()))?;
         let mut scanner = MultipartScanner::new();
         let mut chunk = vec![0; 64 * 1024];
         loop {
-            match reader.read(&mut chunk).map_err(|error| error.to_string())? {
-                0 => break,
-                read => scanner.push(&chunk[..read]),
+            match reader.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(read) => scanner.push(&chunk[..read]),
+                Err(error) => return Err(Unscanned::NotRead(error.to_string())),
             }
         }
-        scanner
+        let parts = scanner
             .finish()
-            .map(|parts| parts.events)
-            .map_err(|error| error.to_string())
+            .map_err(|broken| Unscanned::NotUnderstood(broken.to_string()))?;
+        Ok(parts.events)
     });
-    found.await.map_err(|fault: Fault| fault.to_string())?
+    found
+        .await
+        .map_err(|fault: Fault| Unscanned::NotRead(fault.to_string()))?
 }

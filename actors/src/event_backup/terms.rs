@@ -33,7 +33,8 @@ pub struct FeedPorts {
     pub uploads: Rc<dyn UploadLog>,
     /// Bytes that the journal may hold.
     pub room: JournalRoom,
-    /// Bytes that may be in memory on their way to the bucket.
+    /// Bytes of bundles that may be in memory on their way to the bucket. Not shared with the stream workers: a
+    /// bundle must not wait behind binaries of gigabytes.
     pub memory: MemoryBudget,
     /// Figures.
     pub statistics: Arc<Statistics>,
@@ -41,8 +42,10 @@ pub struct FeedPorts {
     pub retry: RetryPolicy,
     /// Raised when the stage of events begins.
     pub stop: StopFlag,
-    /// How many walks and compressions go on at once.
+    /// How many walks over bulks go on at once; each may need a window of its own.
     pub blocking: Arc<Semaphore>,
+    /// How many bundles are joined at once. They wait for the bucket meanwhile, and so must not hold up the walks.
+    pub joining: Arc<Semaphore>,
     /// The number of the next answer.
     pub next_seq: Rc<Cell<u64>>,
 }
@@ -56,19 +59,34 @@ impl FeedPorts {
         self.statistics.of(feed.source())
     }
 
-    /// Runs `work` on the blocking pool, few at a time.
+    /// Runs a walk over a bulk on the blocking pool, few at a time.
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Fault> {
-        let permit = Arc::clone(&self.blocking).acquire_owned().await;
-        let done = actix_rt::task::spawn_blocking(move || {
-            let _held = permit;
-            work()
-        });
-        done.await
-            .map_err(|panic| Fault::corrupt("work", "the blocking pool", panic))
+        on_pool(&self.blocking, work).await
     }
+
+    /// Joins and compresses a bundle on the blocking pool, few at a time.
+    pub(super) async fn joining<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        on_pool(&self.joining, work).await
+    }
+}
+
+async fn on_pool<T: Send + 'static>(
+    few: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Fault> {
+    let permit = Arc::clone(few).acquire_owned().await;
+    let done = actix_rt::task::spawn_blocking(move || {
+        let _held = permit;
+        work()
+    });
+    done.await
+        .map_err(|panic| Fault::corrupt("work", "the blocking pool", panic))
 }
 
 /// What is set for one feed.

@@ -62,8 +62,10 @@ pub enum RowFate {
     Stored,
     /// It is remembered as missing.
     Missing,
-    /// It stays pending, with one more failure.
+    /// It stays pending, with one more failure that counts against it.
     Failed,
+    /// It stays pending; the servers are to blame.
+    Delayed,
     /// It is moved to the failed streams, for good.
     SetAside,
     /// It stays as it is.
@@ -137,9 +139,13 @@ impl Claims {
 
     /// Whether every stream up to and including `ticket` has been tried since the start.
     pub fn tried(&self, ticket: u64) -> bool {
+        let untried = |ticket: &u64| !self.retry_failures.contains_key(ticket);
         self.admitted(ticket)
-            && self.waiting.iter().all(|row| row.ticket > ticket)
-            && self.out.range(..=ticket).next().is_none()
+            && self
+                .waiting
+                .iter()
+                .all(|row| row.ticket > ticket || !untried(&row.ticket))
+            && !self.out.range(..=ticket).any(|(ticket, _)| untried(ticket))
     }
 
     /// Hands out the next job, if a worker is free.
@@ -168,10 +174,10 @@ impl Claims {
             RowFate::Stored => {
                 self.known.put(row.stream, now);
             }
-            RowFate::Failed => self.retry_later(ticket, now),
+            RowFate::Failed | RowFate::Delayed => self.retry_later(ticket, now),
             RowFate::Missing | RowFate::SetAside | RowFate::Untouched => {}
         }
-        if fate != RowFate::Failed {
+        if !matches!(fate, RowFate::Failed | RowFate::Delayed) {
             self.retry_failures.remove(&ticket);
         }
         fate
@@ -179,13 +185,15 @@ impl Claims {
 
     /// What becomes of the row of a job that ended so.
     pub fn fate(&self, row: &PendingStream, settled: Settled) -> RowFate {
-        let failed_before = row.failures > 0 && row.last_failed_start < self.start;
+        let failed_before = row.failed_starts > 0 && row.last_failed_start < self.start;
         match settled {
             Settled::Safe => RowFate::Stored,
             Settled::Missing if failed_before => RowFate::SetAside,
             Settled::Missing => RowFate::Missing,
             Settled::Cancelled => RowFate::Untouched,
-            Settled::ServerFailed | Settled::StreamFailed => {
+            // An outage of a few minutes must not set healthy streams aside, however often the program starts in it.
+            Settled::ServerFailed => RowFate::Delayed,
+            Settled::StreamFailed => {
                 let counted = row.last_failed_start == self.start;
                 let starts = row.failed_starts + u32::from(!counted);
                 if starts >= FAILED_STARTS {
@@ -212,7 +220,8 @@ impl Claims {
     /// The tickets whose time has come, as far as there is room; their rows are to be read and given to
     /// [`Claims::retry`].
     pub fn due_retries(&mut self, now: Instant) -> Vec<u64> {
-        let room = self.rules.most_waiting.saturating_sub(self.waiting.len());
+        // Half of the room is left to streams that have not been tried yet: what fails must not hold them up.
+        let room = (self.rules.most_waiting / 2).saturating_sub(self.waiting.len());
         let due: Vec<_> = self
             .retries
             .iter()
@@ -378,9 +387,17 @@ mod tests {
             RowFate::SetAside
         );
         assert_eq!(run(&mut claims, row(4), Settled::Missing), RowFate::Missing);
+        for start in 0..9 {
+            let row = failed_before(5 + start, u32::try_from(start).unwrap());
+            assert_eq!(
+                run(&mut claims, row, Settled::ServerFailed),
+                RowFate::Delayed,
+                "an outage sets nothing aside"
+            );
+        }
         let same_start = PendingStream {
             last_failed_start: 7,
-            ..failed_before(5, 2)
+            ..failed_before(50, 2)
         };
         assert_eq!(
             run(&mut claims, same_start, Settled::StreamFailed),
@@ -415,6 +432,8 @@ mod tests {
         assert!(!claims.tried(1));
         claims.settle(1, Settled::StreamFailed, Instant::now());
         assert!(claims.tried(1) && !claims.tried(2));
+        claims.retry(row(1));
+        assert!(claims.tried(1), "a repetition holds up nobody");
     }
 
     proptest! {

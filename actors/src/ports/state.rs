@@ -144,6 +144,17 @@ pub struct MissingStream {
     pub times: u32,
 }
 
+/// When a stream that was missing is asked for once more.
+pub const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+impl MissingStream {
+    /// Whether it is time to ask for it once more: it was asked for last before `asked_before`, and never yet a
+    /// day after it was first found missing. Other events that named it meanwhile do not stand in for that.
+    pub fn wants_second_look(&self, asked_before: Timestamp) -> bool {
+        self.asked < asked_before && self.asked < self.since.after(ASKED_AGAIN_AFTER)
+    }
+}
+
 /// A stream that is not tried again by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedStream {
@@ -205,8 +216,11 @@ pub enum Change {
     StreamStored(StreamId),
     /// The dispatcher does not have the stream.
     StreamMissing(StreamId, Timestamp),
-    /// A stream failed, at this start, for this reason; it stays pending under its ticket.
+    /// A stream failed, at this start, for a reason of its own; it stays pending under its ticket.
     StreamFailed(StreamId, String),
+    /// A stream could not be stored because the bucket or the dispatcher did not work, which says nothing of the
+    /// stream: it stays pending under its ticket, and the start does not count against it.
+    StreamDelayed(StreamId, String),
     /// A pending stream is moved to the failed ones.
     StreamSetAside(StreamId, Timestamp),
     /// A multipart upload has begun.
@@ -269,7 +283,7 @@ pub trait LocalState {
     /// See [`StateFault`].
     async fn name_streams(&self, streams: Vec<StreamId>, now: Timestamp) -> Result<NamedStreams, StateFault>;
 
-    /// Puts streams that were found missing before `asked_before`, and only once, back among the pending ones, each
+    /// Puts streams that [want a second look](MissingStream::wants_second_look) back among the pending ones, each
     /// with the next ticket; returns how many.
     ///
     /// # Errors

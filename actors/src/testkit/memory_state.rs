@@ -104,6 +104,7 @@ impl fmt::Display for ChangeName<'_> {
             Change::StreamStored(_) => "StreamStored",
             Change::StreamMissing(..) => "StreamMissing",
             Change::StreamFailed(..) => "StreamFailed",
+            Change::StreamDelayed(..) => "StreamDelayed",
             Change::StreamSetAside(..) => "StreamSetAside",
             Change::UploadBegun(_) => "UploadBegun",
             Change::UploadEnded(_) => "UploadEnded",

@@ -46,7 +46,13 @@ impl Rows {
             }
             Change::PullSuspected(pull) => self.suspect(pull),
             Change::BatchJournaled(row) => {
-                self.marks.remove(&row.file.feed);
+                if self
+                    .marks
+                    .get(&row.file.feed)
+                    .is_some_and(|mark| mark.since == row.file.received)
+                {
+                    self.marks.remove(&row.file.feed);
+                }
                 self.batches.insert((row.file.feed.clone(), row.file.seq), row);
             }
             Change::StreamsNamed(feed, seq) => {
@@ -70,6 +76,7 @@ impl Rows {
             Change::StreamStored(_)
             | Change::StreamMissing(..)
             | Change::StreamFailed(..)
+            | Change::StreamDelayed(..)
             | Change::StreamSetAside(..) => self.apply_to_stream(change),
         }
     }
@@ -94,13 +101,13 @@ impl Rows {
             }
             Change::StreamFailed(stream, fault) => {
                 let start = self.starts;
-                let ticket = self.tickets.get(&stream);
-                if let Some(row) = ticket.and_then(|ticket| self.pending.get_mut(ticket)) {
-                    row.failures += 1;
+                if let Some(row) = self.failed_once_more(&stream, fault) {
                     row.failed_starts += u32::from(row.last_failed_start != start);
                     row.last_failed_start = start;
-                    row.last_fault = Some(fault);
                 }
+            }
+            Change::StreamDelayed(stream, fault) => {
+                self.failed_once_more(&stream, fault);
             }
             Change::StreamSetAside(stream, now) => {
                 if let Some(row) = self.take_pending(&stream) {
@@ -116,6 +123,13 @@ impl Rows {
             }
             _ => {}
         }
+    }
+
+    fn failed_once_more(&mut self, stream: &StreamId, fault: String) -> Option<&mut PendingStream> {
+        let row = self.pending.get_mut(self.tickets.get(stream)?)?;
+        row.failures += 1;
+        row.last_fault = Some(fault);
+        Some(row)
     }
 
     fn suspect(&mut self, pull: SuspectPull) {
@@ -189,7 +203,7 @@ impl Rows {
         let due: Vec<StreamId> = self
             .missing
             .values()
-            .filter(|row| row.times == 1 && row.asked < asked_before)
+            .filter(|row| row.wants_second_look(asked_before))
             .filter(|row| !self.tickets.contains_key(&row.stream) && !self.failed.contains_key(&row.stream))
             .map(|row| row.stream.clone())
             .collect();

@@ -87,7 +87,7 @@ impl<T: Table> Changes<'_, T> {
             Change::PullSuspected(suspect) => self.suspect(suspect),
             Change::BatchJournaled(row) => {
                 self.put(&keys::batch(&row.file.feed, row.file.seq), &row)?;
-                self.remove(&keys::mark(&row.file.feed)).map(drop)
+                self.remove_mark_of(&row)
             }
             Change::StreamsNamed(feed, seq) => self.change_batch(&feed, seq, |row| row.streams_named = true),
             Change::BundleSealed(bundle) => self.put(&keys::seal(bundle.key.feed()), &bundle),
@@ -95,7 +95,8 @@ impl<T: Table> Changes<'_, T> {
             Change::BatchRemoved(feed, seq) => self.remove(&keys::batch(&feed, seq)).map(drop),
             Change::StreamStored(stream) => self.stream_stored(&stream),
             Change::StreamMissing(stream, now) => self.stream_missing(stream, now),
-            Change::StreamFailed(stream, fault) => self.stream_failed(&stream, fault),
+            Change::StreamFailed(stream, fault) => self.stream_failed(&stream, fault, true),
+            Change::StreamDelayed(stream, fault) => self.stream_failed(&stream, fault, false),
             Change::StreamSetAside(stream, now) => self.stream_set_aside(&stream, now),
             Change::UploadBegun(upload) => self.put(&keys::upload(&upload), &upload),
             Change::UploadEnded(upload) => self.remove(&keys::upload(&upload)).map(drop),
@@ -137,6 +138,16 @@ impl<T: Table> Changes<'_, T> {
         self.memory.written = 0;
         self.memory.commits += 1;
         Ok(())
+    }
+
+    /// The mark of the pull that brought the batch goes; that of a later one, which an adopted batch may meet, stays.
+    fn remove_mark_of(&mut self, row: &BatchRow) -> Result<(), StateFault> {
+        let key = keys::mark(&row.file.feed);
+        let mark: Option<actors::ports::state::PullMark> = rows::get(self.table, &key)?;
+        match mark.is_some_and(|mark| mark.since == row.file.received) {
+            true => self.remove(&key).map(drop),
+            false => Ok(()),
+        }
     }
 
     fn suspect(&mut self, suspect: SuspectPull) -> Result<(), StateFault> {

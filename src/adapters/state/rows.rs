@@ -64,13 +64,13 @@ pub(super) fn highest_ticket(table: &impl Table) -> Result<Option<u64>, StateFau
     Ok(last.transpose()?.map(|row| row.ticket))
 }
 
-/// Streams found missing once, before `asked_before`: at most `limit`.
-pub(super) fn missing_once(
+/// Streams that were missing and want a second look.
+pub(super) fn missing_again(
     table: &impl Table,
     asked_before: actors::timestamp::Timestamp,
 ) -> impl Iterator<Item = Result<MissingStream, StateFault>> + '_ {
     range::<MissingStream>(table, keys::MISSING.range()).filter(move |row| {
         row.as_ref()
-            .map_or(true, |row| row.times == 1 && row.asked < asked_before)
+            .map_or(true, |row| row.wants_second_look(asked_before))
     })
 }

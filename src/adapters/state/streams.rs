@@ -52,7 +52,7 @@ impl<T: Table> Changes<'_, T> {
         now: Timestamp,
     ) -> Result<u64, StateFault> {
         let mut revived = 0;
-        for row in rows::missing_once(self.table, asked_before) {
+        for row in rows::missing_again(self.table, asked_before) {
             let stream = row?.stream;
             // One that was set aside meanwhile is not tried again by itself.
             let is_failed = self.table.get(&keys::failed(&stream))?.is_some();
@@ -138,13 +138,21 @@ impl<T: Table> Changes<'_, T> {
         self.remove_pending(&row.stream)
     }
 
-    pub(super) fn stream_failed(&mut self, stream: &StreamId, fault: String) -> Result<(), StateFault> {
+    /// `blamed`: the start counts against the stream.
+    pub(super) fn stream_failed(
+        &mut self,
+        stream: &StreamId,
+        fault: String,
+        blamed: bool,
+    ) -> Result<(), StateFault> {
         let Some(mut row) = self.pending(stream)? else {
             return Ok(());
         };
         row.failures = row.failures.saturating_add(1);
-        row.failed_starts += u32::from(row.last_failed_start != self.memory.start);
-        row.last_failed_start = self.memory.start;
+        if blamed {
+            row.failed_starts += u32::from(row.last_failed_start != self.memory.start);
+            row.last_failed_start = self.memory.start;
+        }
         row.last_fault = Some(shortened(fault));
         self.put(&keys::queue(row.ticket), &row)
     }

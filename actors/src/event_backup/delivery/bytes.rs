@@ -102,7 +102,7 @@ pub(super) async fn pour_bundle(
     let plan = PartPlan::new(Some(gzip::bound(recipe.length())));
     let _held = ports.memory.reserve(plan.memory() + 2 * CHUNK as u64).await;
     let (chunks, compressed) = mpsc::channel(1);
-    let produce = ports.blocking(move || {
+    let produce = ports.joining(move || {
         let mut out = GzipPipe {
             gzip: AdaptiveGzip::new(),
             ready: Vec::with_capacity(CHUNK),
@@ -179,7 +179,7 @@ pub(super) async fn digest_bundle(
 ) -> Result<Digests, Fault> {
     let recipe = Recipe::new(ports, sealed, rows)?;
     ports
-        .blocking(move || {
+        .joining(move || {
             let mut out = Digester {
                 gzip: AdaptiveGzip::new(),
                 ready: Vec::new(),

@@ -125,6 +125,7 @@ async fn only_outcomes_that_may_have_cost_events_are_suspect() {
             Answer::not_ready(),
             Answer::not_ready(),
             Answer::body("text/html", "<html>not a multipart</html>"),
+            Answer::events(5, &bulk(V6, 0..3)),
         ] {
             world.dispatcher.answer(&world.feed, answer);
         }
@@ -135,11 +136,12 @@ async fn only_outcomes_that_may_have_cost_events_are_suspect() {
             .into_iter()
             .map(|suspect| suspect.reason)
             .collect();
-        assert_eq!(reasons.len(), 4, "{reasons:#?}");
+        assert_eq!(reasons.len(), 5, "{reasons:#?}");
         assert!(reasons[0].contains("500 fetch failed"));
         assert!(reasons[2].contains("`ready` turned from true to false"));
         assert!(reasons[3].contains("could not be understood"));
-        assert_eq!(running.figures().suspect_pulls, 4);
+        assert!(reasons[4].contains("says 5 events, its answer has 3"));
+        assert_eq!(running.figures().suspect_pulls, 5);
         assert!(
             world.state.marks().unwrap().len() <= 1,
             "only the pull in flight is marked"

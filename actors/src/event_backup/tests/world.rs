@@ -83,6 +83,7 @@ pub(super) struct World {
 /// A feed that has been started.
 pub(super) struct Running {
     pub(super) addr: Addr<EventBackupActor>,
+    pub(super) hit_cache: Addr<HitCacheActor>,
     pub(super) stop: StopFlag,
     pub(super) statistics: Arc<Statistics>,
     pub(super) endings: Rc<RefCell<Vec<EndReason>>>,
@@ -131,7 +132,7 @@ impl World {
             journal: Rc::new(self.journal.clone()),
             state: Rc::new(state.clone()),
             uploads: Rc::new(state),
-            room: JournalRoom::new(1 << 20),
+            room: JournalRoom::new(64 << 20),
             memory: MemoryBudget::new(64 << 20),
             statistics: Arc::clone(&statistics),
             retry: RetryPolicy {
@@ -140,6 +141,7 @@ impl World {
             },
             stop: stop.clone(),
             blocking: Arc::new(Semaphore::new(2)),
+            joining: Arc::new(Semaphore::new(2)),
             next_seq: Rc::default(),
         };
         let mut leftovers = recover(&ports).await.unwrap();
@@ -173,9 +175,11 @@ impl World {
             longest_deadline: Duration::from_secs(10),
         };
         let left = leftovers.remove(&self.feed).unwrap_or_default();
-        let addr = EventBackupActor::new(rules, left, ports, hit_cache.unwrap().start(), supervisor).start();
+        let hit_cache = hit_cache.unwrap().start();
+        let addr = EventBackupActor::new(rules, left, ports, hit_cache.clone(), supervisor).start();
         Running {
             addr,
+            hit_cache,
             stop,
             statistics,
             endings,

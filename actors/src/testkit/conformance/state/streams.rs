@@ -97,6 +97,9 @@ pub(super) async fn a_stream_set_aside_is_not_named_again(under_test: impl Reope
     assert_eq!(everything(state).failed, rows);
 }
 
+/// After this long a missing stream is asked for once more.
+const DAY: i64 = 24 * 3600 * 1_000_000;
+
 pub(super) async fn a_missing_stream_rests_and_is_revived_once(under_test: impl Reopen) {
     let state = under_test.state();
     name(state, &[stream(1), stream(2)], 1).await;
@@ -112,20 +115,22 @@ pub(super) async fn a_missing_stream_rests_and_is_revived_once(under_test: impl 
         Ok(0),
         "it is pending already"
     );
-    record(state, [missing(70)]).await;
+    record(state, [missing(10 + DAY)]).await;
     let row = everything(state)
         .missing
         .into_iter()
         .find(|row| row.stream == stream(1));
     let row = row.expect("it is remembered");
-    assert_eq!((row.since, row.asked, row.times), (at(10), at(70), 2));
+    assert_eq!((row.since, row.asked, row.times), (at(10), at(10 + DAY), 2));
+    // An event that names it within the day does not stand in for the look after it.
+    record(state, [Change::StreamMissing(stream(2), at(50 + 2 * REST))]).await;
     assert_eq!(
-        state.revive_missing(at(100), at(100)).await,
+        state.revive_missing(at(100 + DAY), at(100 + DAY)).await,
         Ok(1),
-        "only the one asked for once"
+        "only the one that was not asked for after a day"
     );
     assert_eq!(pending(state), [stream(2)]);
-    let (added, dropped, _) = name(state, &[stream(1)], 70 + REST).await;
+    let (added, dropped, _) = name(state, &[stream(1)], 10 + DAY + REST).await;
     assert_eq!((added, dropped), (1, 0), "another event names it after its rest");
 }
 
