@@ -8,6 +8,7 @@
 //! | What does it mean that a backup is good? | [`audit`] |
 //! | How is the program run for the demo? | [`child`] |
 //! | What lies in `testdata/`? | [`testdata`] |
+//! | What does a backup take? | [`measure`] |
 //! | How can the bucket be made to fail, and what did it see? | [`s3`] |
 
 pub mod audit;
@@ -17,6 +18,7 @@ pub mod demo;
 pub mod dispatcher;
 pub mod encode;
 pub mod generator;
+pub mod measure;
 pub mod s3;
 pub mod testdata;
 pub mod validity;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use sandbox::demo::{self, Stage, Wanted};
-use sandbox::{child, testdata};
+use sandbox::{child, measure, testdata};
 
 /// azul-backup on loopback: a stand-in dispatcher, an S3 server, and the program between them.
 #[derive(Debug, Parser)]
@@ -16,6 +16,11 @@ enum Task {
     Demo(Wanted),
     /// Leave both servers running, and print the environment for the program.
     Serve(Serve),
+    /// Measure what a backup takes, against the bare work on the same bytes.
+    Measure(measure::Wanted),
+    /// The servers of a measurement.
+    #[command(hide = true)]
+    MeasureServers(measure::servers::Wanted),
     /// Write the project's `testdata` anew.
     Testdata {
         /// Where to.
@@ -48,6 +53,8 @@ fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Demo(wanted) => demo::run(&wanted),
         Task::Serve(wanted) => serve(&wanted).map(|()| true),
+        Task::Measure(wanted) => measure::run(&wanted),
+        Task::MeasureServers(wanted) => measure::servers::serve(&wanted).map(|()| true),
         Task::Testdata { folder } => testdata::write(&folder).map(|()| true),
     };
     match done {
