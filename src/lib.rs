@@ -9,6 +9,7 @@
 //! | How is everything put together? | [`backup`] |
 
 pub mod adapters;
+mod allocator;
 pub mod backup;
 pub mod cli;
 pub mod commands;
@@ -27,6 +28,7 @@ use settings::{Environment, Layers, Mode, SampleSettings, SettingFaults, Setting
 
 /// The whole program: settings, logging, build, run, exit code. `arguments` begin with the program's name.
 pub fn main_with_args(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    allocator::set_limits();
     let line = match CommandLine::parse_from(arguments) {
         Ok(line) => line,
         Err(instead) => return print(&instead),

@@ -16,6 +16,7 @@
 //! awc's client is not `Send`: an [`AwcDispatcher`] is made on the thread that uses it.
 
 mod answer;
+mod connection;
 mod download;
 mod pull;
 mod request;
@@ -122,6 +123,7 @@ impl AwcDispatcher {
 
 fn client(timeouts: &HttpTimeouts, tls: &Arc<rustls::ClientConfig>) -> Client {
     let connector = Connector::new()
+        .connector(connection::connector())
         .rustls_0_23(tls.clone())
         .timeout(timeouts.connect)
         .handshake_timeout(timeouts.connect)

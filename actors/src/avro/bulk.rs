@@ -69,6 +69,8 @@ pub struct Scanned {
     pub first: Option<Timestamp>,
     /// The first invalid events, at most [`MOST_TOLD`].
     pub told: Vec<InvalidEvent>,
+    /// Whether any event asks for a stream; true where that cannot be told.
+    pub names_streams: bool,
     /// How many streams are asked for under names that cannot be used.
     pub malformed_streams: u64,
     /// Why a bulk of an unknown version is not what its first number claims to be (5 or 6), or where it stops
@@ -145,6 +147,7 @@ pub(super) fn nothing(bulk: Range<u64>, received: Timestamp) -> Scanned {
         },
         first: None,
         told: Vec::new(),
+        names_streams: false,
         malformed_streams: 0,
         doubt: None,
     }
@@ -155,6 +158,7 @@ impl Scanned {
     fn saw(&mut self, event: &EventView<'_>) -> bool {
         self.contents.events += 1;
         self.first.get_or_insert(event.timestamp);
+        self.names_streams = self.names_streams || event.streams().next_raw().is_some();
         self.malformed_streams += event.streams().count_malformed();
         let Err(reason) = event.validity() else {
             return true;

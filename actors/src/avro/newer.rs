@@ -28,6 +28,7 @@ pub(super) fn scan(
     received: Timestamp,
 ) -> Result<Scanned, BulkError> {
     let mut scanned = nothing(bulk.clone(), received);
+    scanned.names_streams = true;
     scanned.contents.blocks = bulk.start..bulk.start;
     let (version, array) = first.unwrap_or((0, bulk.end));
     scanned.contents.version = BulkVersion::Unknown(version);

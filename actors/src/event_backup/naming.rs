@@ -14,7 +14,8 @@ use crate::stream_id::StreamId;
 /// How many streams are named by one message: a batch may name any number, memory holds this many.
 const STREAMS_AT_ONCE: usize = 256;
 
-/// Makes a pending row of every well-formed stream that the batch names, and then notes that it is done.
+/// Makes a pending row of every well-formed stream that the batch names, and then notes that it is done, unless
+/// that had been noted before.
 /// Returns the highest ticket, for the feed to wait for.
 ///
 /// # Errors
@@ -24,6 +25,9 @@ pub(super) async fn name_streams(
     batch: &BatchRow,
     hit_cache: &Recipient<NameStreams>,
 ) -> Result<Option<u64>, StateFault> {
+    if batch.streams_named {
+        return Ok(None);
+    }
     let known = matches!(batch.contents.version, BulkVersion::Known(_));
     let ticket = if known && batch.file.feed.model() == Model::Binary {
         name_all(ports, batch, hit_cache).await?

@@ -262,7 +262,8 @@ impl Ledger<'_> {
             file,
             bytes,
             contents: scanned.contents,
-            streams_named: false,
+            // most batches name none, and need not be read for it once more
+            streams_named: !scanned.names_streams,
             taken: 0,
         }
     }

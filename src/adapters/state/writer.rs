@@ -4,6 +4,7 @@
 //! for sled does not recover by itself; until that succeeds it is tried again with every request.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use actors::ports::state::{Change, NamedStreams, StateFault};
 use actors::stream_id::StreamId;
@@ -21,6 +22,9 @@ use super::table::{Store, Table};
 /// Most requests that share one sync.
 const GROUP: usize = 100;
 
+/// How long a settled stream waits for others to share its sync: about as long as a sync takes.
+const GATHERING: Duration = Duration::from_millis(4);
+
 /// Where an answer goes.
 pub(super) type Answer<A> = oneshot::Sender<Result<A, StateFault>>;
 
@@ -30,6 +34,13 @@ pub(super) enum Request {
     NameStreams(Vec<StreamId>, Timestamp, Answer<NamedStreams>),
     ReviveMissing(Timestamp, Timestamp, Answer<u64>),
     Close(Answer<()>),
+}
+
+impl Request {
+    /// Whether it may wait for others of its kind: nothing goes on before it but its worker, which many do beside it.
+    fn may_gather(&self) -> bool {
+        matches!(self, Self::Record(change, _) if matches!(**change, Change::StreamStored(_)))
+    }
 }
 
 /// Answers a request once it is known whether its group is durable.
@@ -92,6 +103,9 @@ impl<T: Table> Writer<T> {
             let mut close = None;
             let mut replies = Vec::new();
             let mut made = self.reopen_if_closed();
+            if first.may_gather() {
+                std::thread::sleep(GATHERING);
+            }
             let mut next = Some(first);
             while let Some(request) = next {
                 if let Request::Close(answer) = request {

@@ -1,7 +1,7 @@
 //! Which authorities are trusted.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -26,13 +26,18 @@ pub enum TrustError {
     Setup(String),
 }
 
-/// The settings of every TLS client of the program; see the crate's documentation for whom they trust.
+/// The settings of every TLS client of the program, read once; see the crate's documentation for whom they trust.
 ///
 /// # Errors
 /// See [`TrustError`].
 pub fn client_config() -> Result<Arc<ClientConfig>, TrustError> {
-    let file = std::env::var_os(CERTIFICATES_VARIABLE).filter(|file| !file.is_empty());
-    client_config_trusting(file.as_deref().map(Path::new))
+    // Dozens of clients share it: a list of authorities takes time to read, and room to keep.
+    static CONFIG: OnceLock<Result<Arc<ClientConfig>, TrustError>> = OnceLock::new();
+    let config = CONFIG.get_or_init(|| {
+        let file = std::env::var_os(CERTIFICATES_VARIABLE).filter(|file| !file.is_empty());
+        client_config_trusting(file.as_deref().map(Path::new))
+    });
+    config.clone()
 }
 
 /// As [`client_config`], with the file given instead of taken from the environment.

@@ -13,7 +13,7 @@ use crate::dispatcher::{Body, RawEvent, StandInDispatcher};
 use crate::generator::event::{
     Author, BinaryEvent, Datastream, DeleteEvent, Entity, Event, Hashes, InsertEvent, PathNode, Source,
 };
-use crate::generator::{Content, Kind, Shape, World, mix};
+use crate::generator::{Content, FeedEvents, Kind, Shape, World, mix};
 
 /// The model version of all bulks.
 const VERSION: i64 = 6;
@@ -146,7 +146,10 @@ impl Load {
 
     /// Gives everything to the dispatcher, made ahead where that needs no more room than a machine has.
     pub(super) fn fill(&self, dispatcher: &StandInDispatcher) {
-        dispatcher.fill(&self.world, self.case == Case::Events);
+        match self.case {
+            Case::Events => self.fill_ahead(dispatcher),
+            _ => dispatcher.fill(&self.world, false),
+        }
         for binary in self.world.binaries() {
             dispatcher.put_stream(&binary.stream, Body::Given(binary.content.bytes().into()));
         }
@@ -161,12 +164,19 @@ impl Load {
         }
     }
 
+    fn fill_ahead(&self, dispatcher: &StandInDispatcher) {
+        for feed in self.world.feeds() {
+            let events = (0..feed.len()).map(|number| raw(&plain(&feed, number)));
+            dispatcher.append(feed.feed(), events);
+        }
+    }
+
     /// The contents of all binaries, one after the other.
     pub(super) fn contents(&self) -> impl Iterator<Item = Vec<u8>> {
         self.world.binaries().map(|binary| binary.content.bytes())
     }
 
-    /// The events of each bundle, encoded and joined.
+    /// The events of each bundle, encoded and joined: of cases that are about events.
     pub(super) fn bundles(&self) -> impl Iterator<Item = Vec<u8>> {
         self.world.feeds().into_iter().flat_map(move |feed| {
             let starts = (0..feed.len()).step_by(self.batch.max(1) as usize);
@@ -174,12 +184,21 @@ impl Load {
             starts.map(move |start| {
                 let mut bulk = Vec::new();
                 for number in start..feed.len().min(start + batch) {
-                    feed.event(number).encode(&mut bulk, VERSION);
+                    plain(&feed, number).encode(&mut bulk, VERSION);
                 }
                 bulk
             })
         })
     }
+}
+
+/// A generated event with no more than one feature: of about 950 bytes.
+fn plain(feed: &FeedEvents, number: u64) -> Event {
+    let mut event = feed.event(number);
+    if let Event::Binary(binary) = &mut event {
+        binary.entity.features.truncate(1);
+    }
+    event
 }
 
 fn raw(event: &Event) -> RawEvent {
