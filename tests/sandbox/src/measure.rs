@@ -182,7 +182,7 @@ fn measure(case: Case, short: bool) -> anyhow::Result<Figures> {
         None => None,
     };
     let mut figures = figures(case, &watched, bare);
-    if !complete && !(case == Case::Huge && !short) {
+    if !complete && !ends_early(case, short) {
         figures
             .misses
             .push(format!("not all of {} events and {} streams", wanted.0, wanted.1));
@@ -281,7 +281,12 @@ fn back_up(
 
 fn is_enough(case: Case, short: bool, servers: &Servers, seen: &Seen) -> bool {
     let all = seen.received.events >= servers.ready.events && seen.received.streams >= servers.ready.streams;
-    all || case == Case::Huge && !short && seen.received.bytes >= ENOUGH_OF_HUGE
+    all || ends_early(case, short) && seen.received.bytes >= ENOUGH_OF_HUGE
+}
+
+/// Whether the program is told to end before everything is backed up.
+fn ends_early(case: Case, short: bool) -> bool {
+    case == Case::Huge && !short
 }
 
 fn settings(case: Case, servers: &Servers, folder: &Path) -> Vec<(&'static str, String)> {

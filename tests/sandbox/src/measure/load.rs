@@ -35,8 +35,8 @@ fn size(case: Case, short: bool) -> Size {
         Case::Binaries => ((2000, 300_000), (200, 300_000)),
         Case::Large => ((20, 100_000_000), (10, 20_000_000)),
         Case::Events => ((100_000, 0), (10_000, 0)),
-        Case::Huge => ((1, 1 << 30), (1, 24 << 20)),
-        Case::WideAnswers => ((400, 100), (80, 100)),
+        Case::Huge => ((1, 1 << 30), (1, 12 << 20)),
+        Case::WideAnswers => ((400, 100), (40, 100)),
     };
     let (events, binary) = if short { shorter } else { full };
     Size { events, binary }
