@@ -1,7 +1,7 @@
 //! Both servers of a measurement, in a process of their own, so that what they take is not taken for the program's.
 //!
-//! The process says on a line where they are ([`Ready`]), then answers each line on its input with one that says
-//! what they have seen ([`Seen`]), and ends with its input.
+//! The process says on a line where they are (`Ready`), then answers each line on its input with one that says
+//! what they have seen (`Seen`), and ends with its input.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
