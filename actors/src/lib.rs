@@ -43,6 +43,7 @@
 pub mod avro;
 pub mod event_backup;
 pub mod fault;
+pub mod fault_point;
 pub mod feed;
 pub mod gzip;
 pub mod hit_cache;

@@ -6,6 +6,8 @@ mod text;
 use std::sync::Once;
 use std::time::Duration;
 
+use actors::fault_point::hurried;
+
 pub(crate) use body::Chunks;
 pub use body::MeasuredBody;
 pub(crate) use text::{excerpt, without_credentials};
@@ -25,9 +27,9 @@ pub struct HttpTimeouts {
 impl Default for HttpTimeouts {
     fn default() -> Self {
         Self {
-            connect: Duration::from_secs(5),
-            head: Duration::from_secs(30),
-            chunk: Duration::from_secs(30),
+            connect: hurried(Duration::from_secs(5)),
+            head: hurried(Duration::from_secs(30)),
+            chunk: hurried(Duration::from_secs(30)),
         }
     }
 }

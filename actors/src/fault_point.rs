@@ -1,0 +1,150 @@
+//! Named instants at which a process can be made to die, fail, panic or hang, to prove what survives it.
+//!
+//! Production code marks an instant with [`pass`], or with [`try_pass`] where an error of the disk can come from.
+//! Without the cargo feature `fault-points` both are empty, and nothing of this module is in the program: a release
+//! build does not have the feature, the sandbox and the tests do.
+//!
+//! A process is told by its environment what to do:
+//! * `FAULT_POINTS=bundle.sealed=kill@3,pull.marked=hang`: at the third passing of one point it kills itself, at
+//!   the first of the other the thread hangs. See [`Action`] for what there is.
+//! * `FAULT_POINTS_TRACE=FILE`: every passing is counted in the file, where the counts survive the process; see
+//!   [`read_trace`].
+//! * `FAULT_POINTS_HURRY=20`: time-outs of HTTP are divided by this; see [`hurried`].
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+macro_rules! fault_points {
+    ($($(#[doc = $doc:literal])+ $point:ident = $name:literal,)+) => {
+        /// The instants, in the order in which a batch and its streams come to them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum FaultPoint {
+            $($(#[doc = $doc])+ $point,)+
+        }
+
+        impl FaultPoint {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$point),+];
+
+            /// What it is called in the environment and in reports.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$point => $name,)+
+                }
+            }
+        }
+    };
+}
+
+fault_points! {
+    /// The mark of a pull is durable, and nothing has been sent.
+    PullMarked = "pull.marked",
+    /// A part of an answer has come in.
+    AnswerComing = "answer.coming",
+    /// All of an answer is written, and not synced.
+    AnswerWritten = "answer.written",
+    /// It is synced, and does not have its name.
+    AnswerSynced = "answer.synced",
+    /// It has its name, and its directory is not synced.
+    AnswerRenamed = "answer.renamed",
+    /// Its file is durable, and no row names it.
+    AnswerKept = "answer.kept",
+    /// Its row is durable, and its streams have not been named.
+    BatchJournaled = "batch.journaled",
+    /// Its streams are pending rows, and it does not say so yet.
+    StreamsPending = "streams.pending",
+    /// It says so.
+    StreamsNamed = "streams.named",
+    /// A bundle is sealed, and nothing of it has been sent.
+    BundleSealed = "bundle.sealed",
+    /// It is in the bucket, and no row says so.
+    BundlePut = "bundle.put",
+    /// Its row says so, and its batches are still there.
+    BundleWritten = "bundle.written",
+    /// The file of a batch is gone, its row is not.
+    BatchUnlinked = "batch.unlinked",
+    /// A worker has begun with a stream.
+    StreamBegun = "stream.begun",
+    /// Some bytes of a binary have come in.
+    StreamComing = "stream.coming",
+    /// A multipart upload has begun, and nobody has remembered its id.
+    UploadBegun = "upload.begun",
+    /// A part has been sent.
+    PartSent = "part.sent",
+    /// All parts are sent, and the upload is not complete.
+    UploadSent = "upload.sent",
+    /// The object is there, and the upload is still remembered.
+    UploadComplete = "upload.complete",
+    /// A stream is safe in the bucket, and no row says so.
+    StreamPut = "stream.put",
+    /// Changes are written, and not flushed.
+    StateWritten = "state.written",
+    /// Changes are flushed, and nobody has been told.
+    StateFlushed = "state.flushed",
+}
+
+impl fmt::Display for FaultPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for FaultPoint {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|point| point.name() == name);
+        found
+            .copied()
+            .ok_or_else(|| format!("{name}: there is no such fault point"))
+    }
+}
+
+/// Marks an instant.
+#[cfg(feature = "fault-points")]
+pub fn pass(point: FaultPoint) {
+    armed::pass(point);
+}
+
+/// Marks an instant.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub fn pass(_: FaultPoint) {}
+
+/// Marks an instant at which the disk may fail.
+///
+/// # Errors
+/// Where the environment asks for one.
+#[cfg(feature = "fault-points")]
+pub fn try_pass(point: FaultPoint) -> io::Result<()> {
+    armed::try_pass(point)
+}
+
+/// Marks an instant at which the disk may fail.
+///
+/// # Errors
+/// None in a build like this.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub fn try_pass(_: FaultPoint) -> io::Result<()> {
+    Ok(())
+}
+
+/// A time-out, shortened where the environment asks for it.
+#[cfg(feature = "fault-points")]
+pub fn hurried(time_out: Duration) -> Duration {
+    time_out / armed::hurry()
+}
+
+/// A time-out, as it is.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub fn hurried(time_out: Duration) -> Duration {
+    time_out
+}
+
+#[cfg(feature = "fault-points")]
+mod armed;
+#[cfg(feature = "fault-points")]
+pub use armed::{Action, Trace, read_trace};
