@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::stream_id::{Unsafe, path_segment};
+use crate::path_segment::{Unsafe, path_segment};
 
 /// The name of a source, checked to be usable as one segment of a key, a path and a URL.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

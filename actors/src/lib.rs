@@ -51,6 +51,7 @@ pub mod journal_room;
 pub mod memory_budget;
 pub mod object_key;
 pub mod object_writer;
+pub mod path_segment;
 pub mod patient_state;
 pub mod ports;
 pub mod pull_answer;

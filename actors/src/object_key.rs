@@ -12,7 +12,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::feed::Feed;
-use crate::stream_id::{Sha256, StreamId, path_segment};
+use crate::path_segment::path_segment;
+use crate::stream_id::{Sha256, StreamId};
 use crate::timestamp::Timestamp;
 
 /// The key of one object; its variant says which of the two buckets it lies in.

@@ -21,6 +21,7 @@ pub mod encode;
 pub mod join;
 pub mod json;
 pub mod newer;
+mod scanned;
 pub mod schema;
 pub mod validity;
 pub mod walk;

@@ -10,8 +10,8 @@ use std::ops::Range;
 use sha2::{Digest, Sha256};
 
 use super::BulkVersion;
-use super::bulk::{BulkError, Scanned, nothing};
 use super::cursor::Cursor;
+use super::scanned::{BulkError, Scanned, nothing};
 use super::window::Window;
 use crate::ports::journal::ReadSeek;
 use crate::ports::state::EventName;

@@ -7,7 +7,8 @@ use super::ModelVersion;
 use super::cursor::Cursor;
 use super::walk::{BinaryView, Body, EventView, REMEMBERED, StreamsView, walk_datastream};
 use crate::feed::Action;
-use crate::stream_id::{StreamId, Unsafe, path_segment};
+use crate::path_segment::{Unsafe, path_segment};
+use crate::stream_id::StreamId;
 
 /// Why an event is invalid, for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

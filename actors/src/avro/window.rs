@@ -3,8 +3,8 @@
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use super::bulk::BulkError;
 use super::cursor::{Block, Cursor, WalkError};
+use super::scanned::BulkError;
 
 /// How much of a file is in memory, unless one event needs more.
 const USUAL: usize = 256 * 1024;
