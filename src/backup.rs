@@ -18,6 +18,7 @@ use std::time::Duration;
 use actix::{Actor, Addr, SyncArbiter, System};
 use actors::event_backup::{EventBackupActor, FeedPorts, FeedRules, Leftovers, recover};
 use actors::fault::Fault;
+use actors::fault_point::{self, FaultPoint};
 use actors::feed::{Feed, SourceName};
 use actors::hit_cache::{AgeOff, ClaimRules, Claims, HitCacheActor};
 use actors::journal_room::JournalRoom;
@@ -94,6 +95,7 @@ async fn backup(settings: Settings, pretty: bool) -> Result<EndReason, StartFaul
     let mut signals = signals::Signals::listen().map_err(StartFault::Signals)?;
     let root = settings.local_data.join("backup");
     let sled = SledState::open(&root)?;
+    fault_point::pass(FaultPoint::StateOpened);
     let journal = FileJournal::open(&root)?;
     identity::check(&root, &settings)?;
     let outside = Outside::new(&settings);
@@ -167,7 +169,10 @@ async fn prepare(ports: &FeedPorts) -> Result<(), StartFault> {
         .await?;
     for upload in ports.state.open_uploads()? {
         match outside::abort(&*ports.bucket, &upload).await {
-            Ok(()) => ports.uploads.ended(&upload).await?,
+            Ok(()) => {
+                fault_point::pass(FaultPoint::LeftoverAborted);
+                ports.uploads.ended(&upload).await?;
+            }
             Err(fault) => log::warn!("{fault}; it is tried again at the next start"),
         }
     }

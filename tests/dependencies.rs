@@ -54,3 +54,36 @@ fn the_core_knows_nothing_of_what_speaks_to_the_outside() {
         assert!(!dependencies.contains(&outside), "the core depends on {outside}");
     }
 }
+
+/// The features that a build of the program, without what tests add, gives the core.
+fn features_of_the_core(more: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--package", "azul-backup", "--edges", "normal,build"])
+        .args([
+            "--prefix",
+            "none",
+            "--format",
+            "{lib} {f}",
+            "--offline",
+            "--locked",
+        ])
+        .args(more)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    let tree = String::from_utf8_lossy(&output.stdout);
+    let core = tree
+        .lines()
+        .find_map(|line| line.strip_prefix("azul_backup_actors "));
+    core.unwrap_or_else(|| panic!("{tree}\n{}", String::from_utf8_lossy(&output.stderr)))
+        .to_owned()
+}
+
+#[test]
+fn a_release_has_no_fault_points() {
+    assert_eq!(features_of_the_core(&[]), "");
+    assert_eq!(
+        features_of_the_core(&["--features", "fault-points"]),
+        "fault-points"
+    );
+}

@@ -39,6 +39,7 @@ use self::pull::{Pulled, pull};
 pub use self::recovery::{Leftovers, recover};
 pub use self::terms::{FeedPorts, FeedRules};
 use crate::fault::Fault;
+use crate::fault_point::{self, FaultPoint};
 use crate::feed::Feed;
 use crate::hit_cache::{AwaitAdmission, AwaitLeftovers, HitCacheActor, NameStreams};
 use crate::ports::dispatcher::Pull;
@@ -464,11 +465,14 @@ impl EventBackupActor {
 async fn remove(ports: &FeedPorts, row: &BatchRow) -> Result<(), StateFault> {
     match ports.journal.remove(&row.file).await {
         Ok(()) => {
+            fault_point::pass(FaultPoint::BatchUnlinked);
             ports.room.give_back(row.bytes);
             ports
                 .state
                 .record(Change::BatchRemoved(row.file.feed.clone(), row.file.seq))
-                .await
+                .await?;
+            fault_point::pass(FaultPoint::BatchRemoved);
+            Ok(())
         }
         // The row says that nothing of it is needed: the next start removes both.
         Err(fault) => {

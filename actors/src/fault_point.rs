@@ -17,7 +17,7 @@ use std::time::Duration;
 
 macro_rules! fault_points {
     ($($(#[doc = $doc:literal])+ $point:ident = $name:literal,)+) => {
-        /// The instants, in the order in which a batch and its streams come to them.
+        /// The instants: of a start, of a batch, of its streams, of local state, and of the end.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum FaultPoint {
             $($(#[doc = $doc])+ $point,)+
@@ -38,10 +38,32 @@ macro_rules! fault_points {
 }
 
 fault_points! {
+    /// A new database is made, and does not have its name.
+    StateBegun = "state.begun",
+    /// Local state is open, and nothing of it has been put in order.
+    StateOpened = "state.opened",
+    /// The file that names the buckets is durable, and does not have its name.
+    IdentityWritten = "identity.written",
+    /// An upload that an earlier start left open is aborted, and still remembered.
+    LeftoverAborted = "leftover.aborted",
+    /// The row of a batch whose file had been unlinked is gone.
+    BatchForgotten = "batch.forgotten",
+    /// A file without a row has got one, and its streams have not been named.
+    BatchAdopted = "batch.adopted",
+    /// The mark of a pull that an earlier start had sent is a suspect pull now.
+    MarkSuspected = "mark.suspected",
+    /// A seal that an earlier start left is taken over.
+    SealFound = "seal.found",
+    /// All that an earlier start left is in order, and nobody works on it yet.
+    LeftoversKnown = "leftovers.known",
+    /// Streams that were missing are pending once more, and nobody has been told.
+    StreamsRevived = "streams.revived",
     /// The mark of a pull is durable, and nothing has been sent.
     PullMarked = "pull.marked",
     /// A part of an answer has come in.
     AnswerComing = "answer.coming",
+    /// Some of an answer is about to be written.
+    AnswerWriting = "answer.writing",
     /// All of an answer is written, and not synced.
     AnswerWritten = "answer.written",
     /// It is synced, and does not have its name.
@@ -50,7 +72,15 @@ fault_points! {
     AnswerRenamed = "answer.renamed",
     /// Its file is durable, and no row names it.
     AnswerKept = "answer.kept",
-    /// Its row is durable, and its streams have not been named.
+    /// Why an answer cannot be understood is written down, and the answer still lies in the journal.
+    AsideExplained = "aside.explained",
+    /// It lies where an operator finds it, and its mark is still there.
+    AsidePut = "aside.put",
+    /// A pull that may have cost events is remembered as one.
+    PullSuspected = "pull.suspected",
+    /// A pull brought nothing to journal, and its mark is gone.
+    PullEnded = "pull.ended",
+    /// The row of a batch is durable, and its streams have not been named.
     BatchJournaled = "batch.journaled",
     /// Its streams are pending rows, and it does not say so yet.
     StreamsPending = "streams.pending",
@@ -64,24 +94,50 @@ fault_points! {
     BundleWritten = "bundle.written",
     /// The file of a batch is gone, its row is not.
     BatchUnlinked = "batch.unlinked",
+    /// Both are.
+    BatchRemoved = "batch.removed",
     /// A worker has begun with a stream.
     StreamBegun = "stream.begun",
     /// Some bytes of a binary have come in.
     StreamComing = "stream.coming",
     /// A multipart upload has begun, and nobody has remembered its id.
     UploadBegun = "upload.begun",
+    /// Its id is durable, and no part has been sent.
+    UploadNoted = "upload.noted",
     /// A part has been sent.
     PartSent = "part.sent",
     /// All parts are sent, and the upload is not complete.
     UploadSent = "upload.sent",
     /// The object is there, and the upload is still remembered.
     UploadComplete = "upload.complete",
+    /// The upload is aborted, and still remembered.
+    UploadAborted = "upload.aborted",
     /// A stream is safe in the bucket, and no row says so.
     StreamPut = "stream.put",
+    /// Its row says so, and the queue has not been told.
+    StreamStored = "stream.stored",
+    /// A stream that the dispatcher does not have is remembered as missing.
+    StreamMissing = "stream.missing",
+    /// The failure of a stream is remembered.
+    StreamFailed = "stream.failed",
+    /// A stream that failed too often is set aside.
+    StreamSetAside = "stream.set-aside",
     /// Changes are written, and not flushed.
     StateWritten = "state.written",
     /// Changes are flushed, and nobody has been told.
     StateFlushed = "state.flushed",
+    /// The database, closed because the disk was full, is open again.
+    StateReopened = "state.reopened",
+    /// The end has begun: its first stage.
+    EndEvents = "end.events",
+    /// Its second stage.
+    EndHitCache = "end.hit-cache",
+    /// Its third stage.
+    EndStreams = "end.streams",
+    /// Its last stage.
+    EndState = "end.state",
+    /// All is written and flushed, and the database is not closed.
+    StateClosing = "state.closing",
 }
 
 impl fmt::Display for FaultPoint {

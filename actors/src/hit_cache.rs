@@ -26,6 +26,7 @@ pub use self::messages::{
     AskQueueDepth, AwaitAdmission, AwaitLeftovers, DrainStreams, Drained, NameStreams, QueueDepth,
 };
 use crate::fault::{Fault, FaultKind};
+use crate::fault_point::{self, FaultPoint};
 use crate::feed::SourceName;
 use crate::ports::state::{ASKED_AGAIN_AFTER, Change, LocalState, NamedStreams, PendingStream, StateFault};
 use crate::statistics::Statistics;
@@ -197,7 +198,9 @@ impl HitCacheActor {
         let state = Rc::clone(&self.state);
         let recorded = async move {
             for change in changes {
+                let point = point_after(&change);
                 state.record(change).await?;
+                point.into_iter().for_each(fault_point::pass);
             }
             Ok(())
         };
@@ -294,7 +297,13 @@ impl HitCacheActor {
         let asked_before = Timestamp::from_micros(
             now.as_micros() - i64::try_from(ASKED_AGAIN_AFTER.as_micros()).unwrap_or(i64::MAX),
         );
-        let revived = async move { state.revive_missing(asked_before, now).await };
+        let revived = async move {
+            let revived = state.revive_missing(asked_before, now).await?;
+            if revived > 0 {
+                fault_point::pass(FaultPoint::StreamsRevived);
+            }
+            Ok(revived)
+        };
         ctx.spawn(revived.into_actor(self).map(|revived, actor, ctx| {
             match revived {
                 Ok(0) => {}
@@ -309,6 +318,17 @@ impl HitCacheActor {
             }
             actor.advance(ctx);
         }));
+    }
+}
+
+/// The instant at which what became of a stream is durable.
+fn point_after(change: &Change) -> Option<FaultPoint> {
+    match change {
+        Change::StreamStored(_) => Some(FaultPoint::StreamStored),
+        Change::StreamMissing(..) => Some(FaultPoint::StreamMissing),
+        Change::StreamFailed(..) | Change::StreamDelayed(..) => Some(FaultPoint::StreamFailed),
+        Change::StreamSetAside(..) => Some(FaultPoint::StreamSetAside),
+        _ => None,
     }
 }
 

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::fault::{Fault, FaultKind};
+use crate::fault_point::{self, FaultPoint};
 use crate::gzip;
 use crate::object_key::ObjectKey;
 use crate::ports::bucket::{Bucket, MOST_PARTS, ObjectInfo, PartTag, SMALLEST_PART, UploadId};
@@ -158,7 +159,10 @@ impl ObjectWriter {
             })
             .await;
         match aborted {
-            Ok(()) => end_in_log(to, &upload.row).await,
+            Ok(()) => {
+                fault_point::pass(FaultPoint::UploadAborted);
+                end_in_log(to, &upload.row).await;
+            }
             Err(fault) => log::warn!("{fault}; the upload stays open until the next start"),
         }
     }
@@ -171,7 +175,9 @@ impl ObjectWriter {
         if !self.buffer.is_empty() {
             self.send_part().await?;
         }
+        fault_point::pass(FaultPoint::UploadSent);
         self.complete().await?;
+        fault_point::pass(FaultPoint::UploadComplete);
         if let Some(upload) = self.upload.take() {
             end_in_log(&self.to, &upload.row).await;
         }
@@ -209,7 +215,10 @@ impl ObjectWriter {
             row,
             parts: Vec::new(),
         });
-        to.uploads.begun(&upload.row).await
+        fault_point::pass(FaultPoint::UploadBegun);
+        to.uploads.begun(&upload.row).await?;
+        fault_point::pass(FaultPoint::UploadNoted);
+        Ok(())
     }
 
     /// Sends one part of the buffer; all of it if there is less.
@@ -234,6 +243,7 @@ impl ObjectWriter {
             })
             .await
             .map_err(|fault| not_ours(fault, key))?;
+        fault_point::pass(FaultPoint::PartSent);
         upload.parts.push(tag);
         self.sent += content.len() as u64;
         self.buffer = emptied(content).unwrap_or_else(|| Vec::with_capacity(self.plan.capacity));

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use self::shutdown::{Effect, Input, Shutdown};
 pub use self::shutdown::{Stage, StageBudgets};
 use crate::event_backup::{EventBackupActor, Quiesce};
+use crate::fault_point::{self, FaultPoint};
 use crate::feed::Feed;
 use crate::hit_cache::{AskQueueDepth, DrainStreams, HitCacheActor};
 use crate::ports::state::StateFault;
@@ -151,6 +152,7 @@ impl SupervisorActor {
             "shutdown: stage {stage} begins, for at most {budget:.0?}: {}",
             self.awaited(stage)
         );
+        point_of(stage).into_iter().for_each(fault_point::pass);
         let work = match stage {
             Stage::Events => self.end_events(),
             Stage::HitCache => self.end_hit_cache(),
@@ -284,6 +286,17 @@ impl SupervisorActor {
         if let Some(ended) = self.ended.take() {
             let _nobody_waits = ended.send(reason);
         }
+    }
+}
+
+/// The instant at which a stage begins.
+fn point_of(stage: Stage) -> Option<FaultPoint> {
+    match stage {
+        Stage::Events => Some(FaultPoint::EndEvents),
+        Stage::HitCache => Some(FaultPoint::EndHitCache),
+        Stage::Streams => Some(FaultPoint::EndStreams),
+        Stage::State => Some(FaultPoint::EndState),
+        Stage::Running | Stage::Ended => None,
     }
 }
 

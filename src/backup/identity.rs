@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use actors::fault_point::{self, FaultPoint};
+
 use crate::settings::Settings;
 
 /// The file beside the journal that names the buckets.
@@ -50,6 +52,7 @@ fn write(root: &Path, place: &Path, ours: &str) -> io::Result<()> {
     let mut file = fs::File::create(&part)?;
     writeln!(file, "{ours}")?;
     file.sync_data()?;
+    fault_point::try_pass(FaultPoint::IdentityWritten)?;
     fs::rename(&part, place)?;
     fs::File::open(root)?.sync_all()
 }

@@ -18,6 +18,7 @@ use super::bundling::Run;
 use crate::avro::BulkVersion;
 use crate::avro::bulk::name_after;
 use crate::fault::Fault;
+use crate::fault_point::{self, FaultPoint};
 use crate::feed::Feed;
 use crate::object_key::{BundleKey, ObjectKey};
 use crate::object_writer::Destination;
@@ -59,6 +60,7 @@ pub(super) async fn seal(
         copies,
     };
     ports.state.record(Change::BundleSealed(sealed.clone())).await?;
+    fault_point::pass(FaultPoint::BundleSealed);
     Ok(sealed)
 }
 
@@ -122,10 +124,12 @@ pub(super) async fn deliver(
     match written {
         Err(fault) => Ok(Delivered::Postponed(fault)),
         Ok(()) => {
+            fault_point::pass(FaultPoint::BundlePut);
             ports
                 .state
                 .record(Change::BundleWritten(sealed.key.clone()))
                 .await?;
+            fault_point::pass(FaultPoint::BundleWritten);
             log::debug!("bundle {key} is in the bucket");
             Ok(Delivered::Written(sealed))
         }
@@ -231,5 +235,6 @@ async fn rename(
     let key = BundleKey::new(feed, timestamp, count, &hex::encode(bulk_sha256));
     let renamed = SealedBundle { key, ..sealed };
     ports.state.record(Change::BundleSealed(renamed.clone())).await?;
+    fault_point::pass(FaultPoint::BundleSealed);
     Ok(renamed)
 }

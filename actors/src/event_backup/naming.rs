@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use super::FeedPorts;
 use crate::avro::BulkVersion;
 use crate::avro::bulk::visit_events;
+use crate::fault_point::{self, FaultPoint};
 use crate::feed::Model;
 use crate::hit_cache::NameStreams;
 use crate::ports::state::{BatchRow, Change, StateFault};
@@ -34,10 +35,12 @@ pub(super) async fn name_streams(
     } else {
         None
     };
+    fault_point::pass(FaultPoint::StreamsPending);
     ports
         .state
         .record(Change::StreamsNamed(batch.file.feed.clone(), batch.file.seq))
         .await?;
+    fault_point::pass(FaultPoint::StreamsNamed);
     Ok(ticket)
 }
 

@@ -15,6 +15,7 @@ use super::FeedPorts;
 use crate::avro::BulkVersion;
 use crate::avro::bulk::{BulkError, Scanned, scan};
 use crate::fault::Fault;
+use crate::fault_point::{self, FaultPoint};
 use crate::feed::Feed;
 use crate::journal_room::IncomingRoom;
 use crate::ports::dispatcher::{AnswerSink, Pull, PullFault};
@@ -68,6 +69,7 @@ pub(super) async fn pull(
             since,
         }))
         .await?;
+    fault_point::pass(FaultPoint::PullMarked);
     if ports.stop.is_raised() {
         // Not sent yet, and so not begun: an orderly stop sends no new pulls.
         ports.state.record(Change::PullEnded(feed.clone(), None)).await?;
@@ -118,6 +120,7 @@ impl Intake {
 impl AnswerSink for Intake {
     async fn take(&mut self, chunk: Bytes) -> Result<(), Fault> {
         self.room.take(chunk.len() as u64).await;
+        fault_point::pass(FaultPoint::AnswerComing);
         self.length += chunk.len() as u64;
         self.scanner.push(&chunk);
         let more = SMALL_ANSWER.saturating_sub(self.head.len()).min(chunk.len());
@@ -154,10 +157,16 @@ impl Ledger<'_> {
 
     async fn ended(&self, suspect: Option<String>) -> Result<(), StateFault> {
         let suspect = suspect.map(|reason| self.suspect(reason));
+        let point = match &suspect {
+            Some(_) => FaultPoint::PullSuspected,
+            None => FaultPoint::PullEnded,
+        };
         self.ports
             .state
             .record(Change::PullEnded(self.feed.clone(), suspect))
-            .await
+            .await?;
+        fault_point::pass(point);
+        Ok(())
     }
 
     async fn keep(
@@ -192,6 +201,7 @@ impl Ledger<'_> {
                 .await?;
             return Ok(Pulled::Failed(fault));
         }
+        fault_point::pass(FaultPoint::AnswerKept);
         let understood = match parts {
             Ok(parts) => self.understand(&file, parts).await,
             Err(broken) => Err(Unscanned::NotUnderstood(broken.to_string())),
@@ -207,11 +217,13 @@ impl Ledger<'_> {
                 let suspect = suspect.map(|reason| self.suspect(reason));
                 if let Some(suspect) = suspect {
                     self.ports.state.record(Change::PullSuspected(suspect)).await?;
+                    fault_point::pass(FaultPoint::PullSuspected);
                 }
                 self.ports
                     .state
                     .record(Change::BatchJournaled(row.clone()))
                     .await?;
+                fault_point::pass(FaultPoint::BatchJournaled);
                 room.finish();
                 Ok(Pulled::Batch {
                     row,
@@ -227,6 +239,7 @@ impl Ledger<'_> {
             }
             Err(Unscanned::NotUnderstood(reason)) => {
                 put_aside(self.ports, &file, &reason).await;
+                fault_point::pass(FaultPoint::AsidePut);
                 self.ended(Some(format!("the answer could not be understood: {reason}")))
                     .await?;
                 Ok(Pulled::NotUnderstood)

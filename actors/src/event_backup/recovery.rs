@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::pull::{Unscanned, count_contents, put_aside, scan_file};
 use super::{FeedPorts, remove};
 use crate::fault::Fault;
+use crate::fault_point::{self, FaultPoint};
 use crate::feed::Feed;
 use crate::ports::journal::BatchFile;
 use crate::ports::state::{BatchRow, Change, SealedBundle, StateFault, SuspectPull};
@@ -80,11 +81,15 @@ pub async fn recover(ports: &FeedPorts) -> Result<BTreeMap<Feed, Leftovers>, Sta
             .iter()
             .all(|member| left.batches.iter().any(|row| row.file.seq == member.seq));
         // A seal over batches that something removed cannot be kept: what is left is sealed anew.
-        left.sealed = whole.then_some(sealed);
+        if whole {
+            left.sealed = Some(sealed);
+            fault_point::pass(FaultPoint::SealFound);
+        }
     }
     for left in leftovers.values_mut() {
         left.batches.sort_by_key(|row| row.file.seq);
     }
+    fault_point::pass(FaultPoint::LeftoversKnown);
     Ok(leftovers)
 }
 
@@ -111,7 +116,9 @@ async fn forget(ports: &FeedPorts, row: &BatchRow) -> Result<(), StateFault> {
     ports
         .state
         .record(Change::BatchRemoved(row.file.feed.clone(), row.file.seq))
-        .await
+        .await?;
+    fault_point::pass(FaultPoint::BatchForgotten);
+    Ok(())
 }
 
 /// A mark means that a pull was in flight when the program ended: its answer may have been lost.
@@ -135,6 +142,7 @@ async fn suspect_marks(ports: &FeedPorts) -> Result<(), StateFault> {
             .state
             .record(Change::PullEnded(mark.feed, Some(suspect)))
             .await?;
+        fault_point::pass(FaultPoint::MarkSuspected);
     }
     Ok(())
 }
@@ -167,6 +175,7 @@ async fn adopt(
                 taken: 0,
             };
             ports.state.record(Change::BatchJournaled(row.clone())).await?;
+            fault_point::pass(FaultPoint::BatchAdopted);
             ports.room.take_finished(bytes);
             leftovers.entry(feed).or_default().batches.push(row);
         }

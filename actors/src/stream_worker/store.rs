@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::hashed_gzip::{HashedGzip, OVERHEAD, PIECE};
 use super::{StoreStream, StreamOutcome};
 use crate::fault::{Fault, FaultKind};
+use crate::fault_point::{self, FaultPoint};
 use crate::gzip;
 use crate::memory_budget::{MemoryBudget, Reservation};
 use crate::object_key::ObjectKey;
@@ -62,6 +63,7 @@ pub async fn store_stream(
     job: &StoreStream,
     now: Timestamp,
 ) -> StreamOutcome {
+    fault_point::pass(FaultPoint::StreamBegun);
     let key = ObjectKey::Stream(job.stream.clone());
     let there = tokio::select! {
         biased;
@@ -215,6 +217,7 @@ impl Transfer<'_> {
         let sink = self.sink.as_mut().expect("opened with the first answer");
         sink.agree(self.stream, announced)?;
         while let Some(chunk) = body.chunk().await.map_err(Broken::Download)? {
+            fault_point::pass(FaultPoint::StreamComing);
             let reached = self.content.length() + chunk.len() as u64;
             if sink.announced.is_some_and(|whole| reached > whole) {
                 let detail = format_args!("{reached} bytes came, more than announced");
@@ -266,7 +269,10 @@ impl Transfer<'_> {
             return StreamOutcome::Failed(Fault::corrupt(GET, self.stream, detail));
         }
         match writer.finish().await {
-            Ok(bytes_out) => StreamOutcome::Stored { bytes_in, bytes_out },
+            Ok(bytes_out) => {
+                fault_point::pass(FaultPoint::StreamPut);
+                StreamOutcome::Stored { bytes_in, bytes_out }
+            }
             Err(fault) => StreamOutcome::Failed(fault),
         }
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use actors::fault::Fault;
+use actors::fault_point::{self, FaultPoint};
 use actors::memory_budget::{MemoryBudget, Reservation};
 use actors::ports::dispatcher::AnswerSink;
 use actors::ports::journal::{BatchFile, IncomingAnswer};
@@ -110,6 +111,7 @@ impl IncomingFile {
         self.is_whole = false;
         let (part, layout, file) = (self.part.take(), self.layout.clone(), self.file.clone());
         let written = blocking(TAKE, &self.file.feed, move || {
+            fault_point::try_pass(FaultPoint::AnswerWriting)?;
             let mut part = match part {
                 Some(part) => part,
                 None => Part::create(layout.part(&file))?,
@@ -158,7 +160,9 @@ impl IncomingAnswer for IncomingFile {
         };
         let (layout, file) = (self.layout.clone(), self.file.clone());
         blocking(KEEP, &self.file.feed, move || {
+            fault_point::try_pass(FaultPoint::AnswerWritten)?;
             part.file.sync_data()?;
+            fault_point::try_pass(FaultPoint::AnswerSynced)?;
             layout.adopt(&part.path, &file)
         })
         .await

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use actors::fault_point::{self, FaultPoint};
 use actors::feed::Feed;
 use actors::ports::journal::BatchFile;
 use actors::timestamp::Timestamp;
@@ -114,6 +115,7 @@ impl Layout {
     pub(super) fn adopt(&self, part: &Path, file: &BatchFile) -> io::Result<()> {
         let directory = self.directory(&self.journal, &file.feed)?;
         rename_to_new(part, &directory.join(name_of(file)))?;
+        fault_point::try_pass(FaultPoint::AnswerRenamed)?;
         sync_directory(&directory)
     }
 
@@ -155,6 +157,7 @@ impl Layout {
         let mut reason_file = File::create(&text)?;
         reason_file.write_all(format!("{reason}\n").as_bytes())?;
         reason_file.sync_data()?;
+        fault_point::try_pass(FaultPoint::AsideExplained)?;
         rename_to_new(&path, &aside)?;
         sync_directory(&directory)?;
         Ok(aside)

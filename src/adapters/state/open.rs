@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use actors::fault_point::{self, FaultPoint};
 use actors::ports::state::StateFault;
 
 use super::keys;
@@ -233,6 +234,7 @@ fn begin(root: &Path, directory: &Path) -> Result<(), OpenError> {
         let synced = File::open(new.join(file)).and_then(|file| file.sync_all());
         synced.map_err(at_new)?;
     }
+    fault_point::try_pass(FaultPoint::StateBegun).map_err(at_new)?;
     fs::rename(&new, directory).map_err(at_new)?;
     let synced = File::open(root).and_then(|root| root.sync_all());
     synced.map_err(|error| OpenError::io(error, root))

@@ -6,6 +6,7 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use actors::fault_point::{self, FaultPoint};
 use actors::ports::state::{Change, NamedStreams, StateFault};
 use actors::stream_id::StreamId;
 use actors::timestamp::Timestamp;
@@ -17,7 +18,7 @@ use super::keys;
 use super::mend::mend;
 use super::recorder::{SharedCounts, Slot};
 use super::rows;
-use super::table::{Store, Table};
+use super::table::{Store, Table, fault};
 
 /// Most requests that share one sync.
 const GROUP: usize = 100;
@@ -143,7 +144,8 @@ impl<T: Table> Writer<T> {
         let closed = self.change(|changes| {
             let census = Census::with(changes.table, counts)?;
             changes.put(keys::CLOSED, &census)?;
-            changes.commit()
+            changes.commit()?;
+            pass(FaultPoint::StateClosing)
         });
         if closed.is_ok() {
             self.store.note(self.memory.start, self.memory.commits);
@@ -191,7 +193,10 @@ impl<T: Table> Writer<T> {
 
     /// Syncs what was written, and answers all.
     fn finish(&mut self, written: Result<(), StateFault>, replies: Vec<Reply>) -> Result<(), StateFault> {
-        let made = written.and_then(|()| self.change(|changes| changes.commit()));
+        let made = written
+            .and_then(|()| pass(FaultPoint::StateWritten))
+            .and_then(|()| self.change(|changes| changes.commit()))
+            .and_then(|()| pass(FaultPoint::StateFlushed));
         if made.is_ok() {
             self.store.note(self.memory.start, self.memory.commits);
         }
@@ -216,6 +221,7 @@ impl<T: Table> Writer<T> {
         let mut slot = self.table.write().unwrap_or_else(PoisonError::into_inner);
         if slot.is_none() {
             let table = self.store.open()?;
+            pass(FaultPoint::StateReopened)?;
             self.memory.opened(&table)?;
             mend(&table, &mut self.memory)?;
             self.memory.counts = Census::of(&table)?.counts();
@@ -233,6 +239,11 @@ impl<T: Table> Writer<T> {
     fn publish_counts(&self) {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.memory.counts;
     }
+}
+
+/// Marks an instant at which sled may fail.
+fn pass(point: FaultPoint) -> Result<(), StateFault> {
+    fault_point::try_pass(point).map_err(|error| fault(sled::Error::Io(error)))
 }
 
 /// Keeps what was done until it is durable.
