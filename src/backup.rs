@@ -2,11 +2,16 @@
 //!
 //! The order of a start: local state is opened and the bucket made ready; what an earlier start left open in the
 //! bucket is aborted, and what it left in local state is put in order; then the actors begin, the leftovers first.
+//!
+//! The order of an end is the supervisor's. Whatever hangs then is left behind, not waited for, and if nothing inside
+//! ends the process, its `watchdog` does.
 
 mod identity;
 mod outside;
+mod panics;
 mod report;
 mod signals;
+mod watchdog;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,8 +32,9 @@ use actors::patient_state::PatientState;
 use actors::ports::StateFault;
 use actors::statistics::Statistics;
 use actors::stop::StopFlag;
+use actors::stream_worker::progress::{Crew, Progress};
 use actors::stream_worker::{StoreTerms, StreamWorker};
-use actors::supervisor::{EndReason, Levers, StageBudgets, SupervisorActor, Watch};
+use actors::supervisor::{EndReason, Ended, Levers, Pulse, StageBudgets, SupervisorActor, Watch};
 use tokio::sync::{Semaphore, oneshot};
 
 use self::outside::Outside;
@@ -50,9 +56,17 @@ const BLOCKING_AT_ONCE: usize = 2;
 /// How long the whole queue may take to be worked off, after an end for an internal reason.
 const WORKING_OFF: Duration = Duration::from_secs(600);
 
+/// How long the actors' thread may give no sign of life.
+const LONGEST_SILENCE: Duration = Duration::from_secs(60);
+
 /// Runs the backup until it is told to stop, or cannot go on.
 pub fn run(settings: Settings, pretty: bool) -> Exit {
-    match System::new().block_on(backup(settings, pretty)) {
+    tell(&System::new().block_on(backup(settings, pretty)))
+}
+
+/// Says how it ended.
+fn tell(ended: &Result<EndReason, StartFault>) -> Exit {
+    match ended {
         Ok(EndReason::Signal) => {
             log::info!("the backup ended in good order");
             Exit::Done
@@ -87,11 +101,14 @@ enum StartFault {
     Identity(#[from] identity::NotOurs),
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
+    #[error("there is no thread for the watchdog: {0}")]
+    Watchdog(std::io::Error),
     #[error("a signal came before it had begun")]
     Stopped,
 }
 
 async fn backup(settings: Settings, pretty: bool) -> Result<EndReason, StartFault> {
+    let watching = Watching::begin(&settings)?;
     let mut signals = signals::Signals::listen().map_err(StartFault::Signals)?;
     let root = settings.local_data.join("backup");
     let sled = SledState::open(&root)?;
@@ -107,10 +124,7 @@ async fn backup(settings: Settings, pretty: bool) -> Result<EndReason, StartFaul
     };
     let (ports, leftovers) = tokio::select! {
         ready = ready => ready?,
-        () = signals.next() => {
-            sled.close().await?;
-            return Err(StartFault::Stopped);
-        }
+        () = signals.told() => stopped_before_it_began(&settings, &sled).await,
     };
     let reporter = Reporter::new(
         Arc::clone(&ports.statistics),
@@ -119,14 +133,64 @@ async fn backup(settings: Settings, pretty: bool) -> Result<EndReason, StartFaul
         pretty,
     );
     let (ended, end) = oneshot::channel();
-    let started = start(&settings, &outside, ports, leftovers, sled, ended)?;
+    let started = start(&settings, &outside, ports, leftovers, sled, watching, ended)?;
     reporter.watch(started.hit_cache.clone());
     signals.forward_to(started.supervisor.recipient());
-    let reason = end
-        .await
-        .unwrap_or_else(|_| EndReason::ActorLost("the supervisor".to_owned()));
+    let lost = || Ended {
+        reason: EndReason::gone("the supervisor"),
+        given_up: true,
+    };
+    let Ended { reason, given_up } = end.await.unwrap_or_else(|_| lost());
     reporter.finish();
-    Ok(reason)
+    let ended = Ok(reason);
+    if given_up {
+        // What was given up still holds threads and files: whoever waits for them hangs too.
+        watchdog::end_process(tell(&ended));
+    }
+    ended
+}
+
+/// What watches over the actors from outside.
+struct Watching {
+    pulse: Pulse,
+    crew: Crew,
+    panics: panics::Panics,
+}
+
+impl Watching {
+    fn begin(settings: &Settings) -> Result<Self, StartFault> {
+        let watching = Self {
+            pulse: Pulse::default(),
+            crew: Crew::of(settings.streams.workers),
+            panics: panics::Panics::listen(),
+        };
+        let limits = watchdog::Limits {
+            silence: LONGEST_SILENCE,
+            after_signal: stage_budgets(settings).after_a_signal() + watchdog::GRACE,
+        };
+        let watched = watchdog::Watched {
+            pulse: watching.pulse.clone(),
+            crew: watching.crew.clone(),
+        };
+        watchdog::start(limits, watched, || watchdog::end_process(Exit::Failed))
+            .map_err(StartFault::Watchdog)?;
+        Ok(watching)
+    }
+}
+
+/// A signal came while the bucket was made ready, or local state put in order: what that was at is left behind.
+async fn stopped_before_it_began(settings: &Settings, sled: &SledState) -> ! {
+    let budget = settings.stages.state;
+    log::info!("ending before it had begun: waiting for local state to be closed, for at most {budget:.0?}");
+    let ended = match tokio::time::timeout(budget, sled.close()).await {
+        Ok(Err(fault)) => StartFault::State(fault),
+        Ok(Ok(())) => StartFault::Stopped,
+        Err(_late) => {
+            log::warn!("local state was not closed within {budget:.0?}; what it acknowledged is durable");
+            StartFault::Stopped
+        }
+    };
+    watchdog::end_process(tell(&Err(ended)))
 }
 
 /// What a feed works with.
@@ -191,14 +255,21 @@ fn start(
     ports: FeedPorts,
     mut leftovers: BTreeMap<Feed, Leftovers>,
     sled: SledState,
-    ended: oneshot::Sender<EndReason>,
+    watching: Watching,
+    ended: oneshot::Sender<Ended>,
 ) -> Result<Started, StartFault> {
     let stop_streams = StopFlag::default();
+    let Watching { pulse, crew, panics } = watching;
     let levers = Levers {
         stop_events: ports.stop.clone(),
         stop_streams: stop_streams.clone(),
         close_state: close(sled.clone()),
         ended,
+        statistics: Arc::clone(&ports.statistics),
+        state: Rc::clone(&ports.state),
+        crew: crew.clone(),
+        pulse,
+        panicked: Box::new(move || panics.first()),
     };
     let supervisor = SupervisorActor::new(stage_budgets(settings), levers).start();
     let budget = MemoryBudget::new(STREAM_BUDGET);
@@ -206,10 +277,18 @@ fn start(
         retry: settings.retry.clone(),
         budget,
         stop: stop_streams,
+        progress: Progress::default(),
     };
     let worker_ports = outside.worker_ports(sled);
     let workers = SyncArbiter::start(settings.streams.workers, move || {
-        StreamWorker::new(Arc::clone(&worker_ports), terms.clone())
+        let progress = crew.enlist();
+        StreamWorker::new(
+            Arc::clone(&worker_ports),
+            StoreTerms {
+                progress,
+                ..terms.clone()
+            },
+        )
     });
     let hit_cache = HitCacheActor::new(
         Claims::new(claim_rules(settings), ports.state.start_number()),

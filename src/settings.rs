@@ -27,7 +27,7 @@ pub use self::fault::{SettingFault, SettingFaults};
 pub use self::layers::{Environment, Layers};
 pub use self::secret::Secret;
 pub use self::sources::{Source, Sources};
-pub use self::stages::StageSettings;
+pub use self::stages::{STOP_GRACE, StageSettings};
 pub use self::url::BaseUrl;
 
 use self::catalogue::Setting;

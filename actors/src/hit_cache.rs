@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 pub use self::claims::{ClaimRules, Claims, RowFate, Settled};
 pub use self::messages::{
-    AskQueueDepth, AwaitAdmission, AwaitLeftovers, DrainStreams, Drained, NameStreams, QueueDepth,
+    AskQueueDepth, AwaitAdmission, AwaitLeftovers, AwaitNamed, DrainStreams, Drained, NameStreams, QueueDepth,
 };
 use crate::fault::{Fault, FaultKind};
 use crate::fault_point::{self, FaultPoint};
@@ -69,7 +69,11 @@ pub struct HitCacheActor {
     highest_ticket: Option<u64>,
     admissions: Vec<(u64, oneshot::Sender<()>)>,
     leftovers_tried: Vec<oneshot::Sender<()>>,
-    draining: Option<(DrainStreams, oneshot::Sender<Drained>)>,
+    /// Requests whose rows are being written.
+    naming: usize,
+    all_named: Vec<oneshot::Sender<()>>,
+    draining: Option<DrainStreams>,
+    drained: Vec<oneshot::Sender<Drained>>,
     stopped: bool,
 }
 
@@ -95,7 +99,10 @@ impl HitCacheActor {
             highest_ticket: leftovers,
             admissions: Vec::new(),
             leftovers_tried: Vec::new(),
+            naming: 0,
+            all_named: Vec::new(),
             draining: None,
+            drained: Vec::new(),
             stopped: false,
         })
     }
@@ -266,9 +273,14 @@ impl HitCacheActor {
                 let _gone = waiter.send(());
             }
         }
-        let drained = match &self.draining {
-            Some((DrainStreams::WhatIsOut, _)) => self.claims.out() == 0,
-            Some((DrainStreams::Everything, _)) => {
+        if self.naming == 0 {
+            for waiter in self.all_named.drain(..) {
+                let _gone = waiter.send(());
+            }
+        }
+        let drained = match self.draining {
+            Some(DrainStreams::WhatIsOut) => self.claims.out() == 0,
+            Some(DrainStreams::Everything) => {
                 let all_read = self
                     .highest_ticket
                     .is_none_or(|ticket| self.claims.admitted(ticket));
@@ -277,10 +289,11 @@ impl HitCacheActor {
             }
             None => false,
         };
-        if drained && let Some((_, waiter)) = self.draining.take() {
-            let _gone = waiter.send(Drained {
-                pending: self.state.counts().pending,
-            });
+        if drained {
+            let pending = self.state.counts().pending;
+            for waiter in self.drained.drain(..) {
+                let _gone = waiter.send(Drained { pending });
+            }
         }
     }
 
@@ -364,6 +377,7 @@ impl Handler<NameStreams> for HitCacheActor {
                 new.push(stream);
             }
         }
+        self.naming += 1;
         let state = Rc::clone(&self.state);
         let rows = async move {
             if new.is_empty() {
@@ -373,7 +387,8 @@ impl Handler<NameStreams> for HitCacheActor {
             }
         };
         Box::pin(rows.into_actor(self).map(move |named, actor, ctx| {
-            let named = named?;
+            actor.naming -= 1;
+            let named = named.inspect_err(|_| actor.answer_waiting())?;
             if let Some(source) = sources.first() {
                 actor
                     .statistics
@@ -410,6 +425,17 @@ impl Handler<AwaitLeftovers> for HitCacheActor {
     }
 }
 
+impl Handler<AwaitNamed> for HitCacheActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: AwaitNamed, _: &mut Self::Context) -> Self::Result {
+        let (named, waiting) = oneshot::channel();
+        self.all_named.push(named);
+        self.answer_waiting();
+        Box::pin(async move { waiting.await.unwrap_or_default() })
+    }
+}
+
 impl Handler<DrainStreams> for HitCacheActor {
     type Result = ResponseFuture<Drained>;
 
@@ -422,7 +448,8 @@ impl Handler<DrainStreams> for HitCacheActor {
         // Nobody waits for room any more: the rows are durable.
         self.admissions.clear();
         self.leftovers_tried.clear();
-        self.draining = Some((drain, drained));
+        self.draining = Some(drain);
+        self.drained.push(drained);
         self.advance(ctx);
         Box::pin(async move { waiting.await.unwrap_or_default() })
     }

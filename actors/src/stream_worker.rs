@@ -2,13 +2,15 @@
 //!
 //! A stream is [`StreamOutcome::Stored`] only when all of its bytes were read, their SHA-256 is the one that was
 //! asked for, and the bucket has confirmed the whole object; see [`store`] for how. Whatever else happens is told
-//! in the outcome, a panic included: a worker never takes its thread with it, and answers every message.
+//! in the outcome, a panic included: a worker never takes its thread with it, and answers every message. One that
+//! gets nothing done any more is found out by whoever watches its [`progress`].
 //!
 //! Workers run under a `SyncArbiter`, whose queue has no bound: the sender keeps the number of messages that are
 //! out within its own. Each worker has a runtime and ports of its own, because connections belong to the runtime
 //! that opened them. They are opened with the first stream, and anew after a panic.
 
 pub mod hashed_gzip;
+pub mod progress;
 pub mod store;
 
 use std::any::Any;
@@ -22,15 +24,17 @@ use crate::fault::Fault;
 use crate::stream_id::StreamId;
 use crate::timestamp::Timestamp;
 
+use progress::{Progress, noting};
 pub use store::{StoreTerms, StreamPorts, store_stream};
 
 /// Opens the ports of one worker, on its thread and inside its runtime.
 pub trait WorkerPorts: Send + Sync {
-    /// Called with the first stream of a worker, and after a panic.
+    /// Called with the first stream of a worker, and after a panic. What is sent to the bucket is to be noted as
+    /// progress; the rest is noted by the worker.
     ///
     /// # Errors
     /// They cannot be opened; the stream fails with this, and the next one tries again.
-    fn open(&self) -> Result<StreamPorts, Fault>;
+    fn open(&self, progress: &Progress) -> Result<StreamPorts, Fault>;
 }
 
 /// "Make sure that this stream is in the bucket."
@@ -92,6 +96,13 @@ impl StreamWorker {
 
     /// Works on one stream, come what may.
     fn settle(&mut self, job: &StoreStream) -> StreamOutcome {
+        self.terms.progress.begin(&job.stream);
+        let outcome = self.outcome(job);
+        self.terms.progress.end();
+        outcome
+    }
+
+    fn outcome(&mut self, job: &StoreStream) -> StreamOutcome {
         match catch_unwind(AssertUnwindSafe(|| self.work(job))) {
             Ok(outcome) => outcome,
             Err(panic) => {
@@ -117,7 +128,7 @@ impl StreamWorker {
         }
         let opened = match &self.opened {
             Some(opened) => opened,
-            None => match Opened::new(&*self.ports) {
+            None => match Opened::new(&*self.ports, &self.terms.progress) {
                 Ok(opened) => self.opened.insert(opened),
                 Err(fault) => return StreamOutcome::Failed(fault),
             },
@@ -128,6 +139,12 @@ impl StreamWorker {
 
 impl Actor for StreamWorker {
     type Context = SyncContext<Self>;
+}
+
+impl Drop for StreamWorker {
+    fn drop(&mut self) {
+        self.terms.progress.leave();
+    }
 }
 
 impl Handler<StoreStream> for StreamWorker {
@@ -146,12 +163,12 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(ports: &dyn WorkerPorts) -> Result<Self, Fault> {
+    fn new(ports: &dyn WorkerPorts, progress: &Progress) -> Result<Self, Fault> {
         let runtime = actix_rt::Runtime::new()
             .map_err(|error| Fault::transient("start a runtime", "stream worker", error))?;
-        let ports = runtime.block_on(async { ports.open() })?;
+        let ports = runtime.block_on(async { ports.open(progress) })?;
         Ok(Self {
-            ports: Some(ports),
+            ports: Some(noting(ports, progress)),
             runtime,
         })
     }

@@ -3,103 +3,80 @@
 //! Reasons for the end are typed ([`EndReason`]); whoever cannot go on sends [`Ending`]. Each stage is begun by
 //! one message to those concerned and ends with their replies, or with its deadline. What is not done by then
 //! stays in local state: every fact that matters is durable there already.
+//!
+//! # Who is lost
+//! While the backup runs, each of these ends it in good order:
+//! * an actor whose mailbox is closed (it panicked), or that owes a sign of life for 30 s;
+//! * a stream worker whose thread has ended, or that has a stream and gets nothing at all done ([`progress`]);
+//! * a panic on the actors' thread in a task that nobody waits for.
+//!
+//! If the supervisor itself is gone, or its thread is blocked, its [`Pulse`] stands still, which whoever watches
+//! from another thread sees.
 
+mod heartbeats;
+mod messages;
+mod pulse;
+mod reason;
+mod record;
 pub mod shutdown;
 
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use futures_util::future::{LocalBoxFuture, join_all};
+use futures_util::future::join_all;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
+use self::heartbeats::Heartbeats;
+pub use self::messages::{AskStage, CloseState, Ended, Ending, Levers, Watch};
+pub use self::pulse::Pulse;
+pub use self::reason::{EndReason, Loss};
+use self::record::{Outcome, StageRecord, streams};
 use self::shutdown::{Effect, Input, Shutdown};
 pub use self::shutdown::{Stage, StageBudgets};
-use crate::event_backup::{EventBackupActor, Quiesce};
+use crate::event_backup::{AskFeedStanding, FeedStanding, Quiesce, Quiesced};
 use crate::fault_point::{self, FaultPoint};
 use crate::feed::Feed;
-use crate::hit_cache::{AskQueueDepth, DrainStreams, HitCacheActor};
-use crate::ports::state::StateFault;
+use crate::hit_cache::{AskQueueDepth, AwaitNamed, DrainStreams, Drained};
+use crate::ports::LocalState;
+use crate::statistics::Statistics;
 use crate::stop::StopFlag;
+#[allow(unused_imports, reason = "the documentation speaks of it")]
+use crate::stream_worker::progress;
+use crate::stream_worker::progress::{CrewWatch, LostWorker};
 
 /// Workers are told to give up this long before the stage of streams is over, so that they can abort their
 /// uploads in it.
 const TIME_TO_ABORT: Duration = Duration::from_secs(3);
 
-/// How often it is looked whether the actors are still there.
+/// How often it is looked whether everybody is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Why the program ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    /// SIGTERM or SIGINT.
-    Signal,
-    /// As many streams failed in a row, with no success in between, as the settings allow.
-    StreamFailures,
-    /// Local state does not work.
-    State(StateFault),
-    /// An actor does not answer any more.
-    ActorLost(String),
+/// How long a sign of life may be owed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often the pulse beats.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// How long feeds have to say what they are doing when a stop begins.
+const TIME_TO_TELL: Duration = Duration::from_secs(1);
+
+/// Somebody who is asked for a sign of life.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Watched {
+    HitCache,
+    Feed(Feed),
 }
 
-impl EndReason {
-    /// Whether all pending streams are stored before the end. Not after a signal, for Kubernetes grants 30
-    /// seconds, and not when storing is what does not work.
-    pub fn works_off_the_queue(&self) -> bool {
-        matches!(self, Self::ActorLost(_))
-    }
-}
-
-impl std::fmt::Display for EndReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Signal => f.write_str("a signal asked for the end"),
-            Self::StreamFailures => f.write_str(
-                "too many streams failed in a row (CONSECUTIVE_BACKUP_STREAM_FAILURES): the bucket or the \
-                 dispatcher does not work",
-            ),
-            Self::State(fault) => write!(f, "{fault}"),
-            Self::ActorLost(who) => write!(f, "{who} does not answer any more: it has panicked, see above"),
+            Self::HitCache => f.write_str("the hit cache"),
+            Self::Feed(feed) => write!(f, "the actor of feed {feed}"),
         }
     }
-}
-
-/// Asks the supervisor to end the program.
-#[derive(Clone, Debug, PartialEq, Eq, Message)]
-#[rtype(result = "()")]
-pub struct Ending {
-    /// Why.
-    pub reason: EndReason,
-}
-
-/// Tells the supervisor whom to end.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Watch {
-    /// The feeds.
-    pub feeds: Vec<(Feed, Addr<EventBackupActor>)>,
-    /// The queue of streams.
-    pub hit_cache: Addr<HitCacheActor>,
-}
-
-/// Asks in which stage the program is.
-#[derive(Debug, Message)]
-#[rtype(result = "Stage")]
-pub struct AskStage;
-
-/// Flushes and closes local state.
-pub type CloseState = Box<dyn FnOnce() -> LocalBoxFuture<'static, Result<(), StateFault>>>;
-
-/// How the supervisor reaches what is not an actor.
-pub struct Levers {
-    /// Raised when the first stage begins: no more pulls, no more waiting between retries.
-    pub stop_events: StopFlag,
-    /// Raised when workers must abandon what they do.
-    pub stop_streams: StopFlag,
-    /// Flushes and closes local state.
-    pub close_state: CloseState,
-    /// Told why the program ended, at the very end.
-    pub ended: oneshot::Sender<EndReason>,
 }
 
 /// See the module.
@@ -109,12 +86,16 @@ pub struct SupervisorActor {
     stop_events: StopFlag,
     stop_streams: StopFlag,
     close_state: Option<CloseState>,
-    ended: Option<oneshot::Sender<EndReason>>,
+    ended: Option<oneshot::Sender<Ended>>,
+    statistics: Arc<Statistics>,
+    state: Rc<dyn LocalState>,
+    crew: CrewWatch,
+    pulse: Pulse,
+    panicked: Box<dyn Fn() -> Option<String>>,
     watched: Option<Watch>,
-    reason: Option<EndReason>,
-    /// What went wrong during the shutdown.
-    trouble: Option<EndReason>,
-    begun: Instant,
+    heartbeats: Heartbeats<Watched>,
+    record: StageRecord,
+    given_up: bool,
 }
 
 impl SupervisorActor {
@@ -127,10 +108,15 @@ impl SupervisorActor {
             stop_streams: levers.stop_streams,
             close_state: Some(levers.close_state),
             ended: Some(levers.ended),
+            record: StageRecord::begin(levers.statistics.total(), Default::default()),
+            statistics: levers.statistics,
+            state: levers.state,
+            crew: CrewWatch::new(levers.crew),
+            pulse: levers.pulse,
+            panicked: levers.panicked,
             watched: None,
-            reason: None,
-            trouble: None,
-            begun: Instant::now(),
+            heartbeats: Heartbeats::new(PATIENCE, LOOK_EVERY),
+            given_up: false,
         }
     }
 
@@ -140,6 +126,7 @@ impl SupervisorActor {
         for effect in effects {
             match effect {
                 Effect::Begin(stage, budget) => self.begin(stage, budget, ctx),
+                Effect::Hurry(stage, budget) => self.hurry(stage, budget, ctx),
                 Effect::Abandon(stage) => self.abandon(stage),
                 Effect::Finish(reason) => self.finish(reason),
             }
@@ -147,145 +134,306 @@ impl SupervisorActor {
     }
 
     fn begin(&mut self, stage: Stage, budget: Duration, ctx: &mut Context<Self>) {
-        self.begun = Instant::now();
+        let feeds = self.feeds().into_iter().map(|(feed, _)| feed).collect();
+        self.record = StageRecord::begin(self.statistics.total(), feeds);
+        self.pulse.beat(stage);
         log::info!(
             "shutdown: stage {stage} begins, for at most {budget:.0?}: {}",
             self.awaited(stage)
         );
         point_of(stage).into_iter().for_each(fault_point::pass);
-        let work = match stage {
-            Stage::Events => self.end_events(),
-            Stage::HitCache => self.end_hit_cache(),
+        ctx.run_later(budget, move |actor, ctx| actor.take(Input::TimeUp(stage), ctx));
+        match stage {
+            Stage::Events => self.end_events(ctx),
+            Stage::HitCache => self.end_hit_cache(ctx),
             Stage::Streams => self.end_streams(budget, ctx),
             Stage::State => self.end_state(ctx),
-            Stage::Running | Stage::Ended => Box::pin(async {}),
-        };
-        ctx.spawn(
-            work.into_actor(self)
-                .map(move |(), actor, ctx| actor.done(stage, ctx)),
-        );
-        ctx.run_later(budget, move |actor, ctx| actor.take(Input::TimeUp(stage), ctx));
+            Stage::Running | Stage::Ended => {}
+        }
     }
 
     fn awaited(&self, stage: Stage) -> String {
-        let feeds = self.watched.as_ref().map_or(0, |watched| watched.feeds.len());
         match stage {
-            Stage::Events => format!("waiting for the pulls in flight and the bundles of {feeds} feeds"),
+            Stage::Events => format!(
+                "no more pulls are sent; waiting for the pulls in flight and the bundles of {} feeds",
+                self.record.awaited.len()
+            ),
             Stage::HitCache => "waiting for requested streams to be durable".to_owned(),
-            Stage::Streams => "waiting for streams".to_owned(),
+            Stage::Streams if self.shutdown.works_off_the_queue() => {
+                format!("working off all {} pending streams", self.state.counts().pending)
+            }
+            Stage::Streams => {
+                let out = self.crew.crew().out();
+                match out.is_empty() {
+                    true => "no stream is under way".to_owned(),
+                    false => format!("waiting for {} streams under way: {}", out.len(), streams(&out)),
+                }
+            }
             Stage::State => "waiting for local state to be flushed".to_owned(),
             Stage::Running | Stage::Ended => String::new(),
         }
     }
 
-    fn end_events(&self) -> LocalBoxFuture<'static, ()> {
+    fn feeds(&self) -> Vec<(Feed, Addr<crate::event_backup::EventBackupActor>)> {
+        let watched = self.watched.as_ref();
+        watched.map(|watched| watched.feeds.clone()).unwrap_or_default()
+    }
+
+    fn end_events(&mut self, ctx: &mut Context<Self>) {
         self.stop_events.raise();
-        let feeds = self
-            .watched
-            .as_ref()
-            .map(|watched| watched.feeds.clone())
-            .unwrap_or_default();
-        Box::pin(async move {
-            let quiesced = feeds
-                .iter()
-                .map(|(feed, addr)| async move { (feed, addr.send(Quiesce).await) });
-            for (feed, quiesced) in join_all(quiesced).await {
-                match quiesced {
-                    Ok(left) if left.events == 0 => {}
-                    Ok(left) => log::info!(
-                        "feed {feed}: {} events in {} batches stay in local state; the next start writes them",
-                        left.events,
-                        left.batches
-                    ),
-                    Err(lost) => log::error!("feed {feed} does not answer: {lost}"),
+        let feeds = self.feeds();
+        let standings = feeds.iter().cloned().map(|(feed, addr)| async move {
+            let standing = tokio::time::timeout(TIME_TO_TELL, addr.send(AskFeedStanding)).await;
+            standing.ok()?.ok().map(|standing| (feed, standing))
+        });
+        ctx.spawn(join_all(standings).into_actor(self).map(|standings, actor, _| {
+            if actor.shutdown.stage() == Stage::Events {
+                for (feed, standing) in standings.into_iter().flatten() {
+                    actor.record.note(feed, standing);
                 }
+                log::info!("shutdown: stage events: {}", actor.record.under_way());
             }
-        })
+        }));
+        for (feed, addr) in feeds {
+            let quiesced = addr.send(Quiesce).into_actor(self);
+            ctx.spawn(quiesced.map(move |quiesced, actor, ctx| actor.feed_ended(feed, quiesced, ctx)));
+        }
+        if self.record.awaited.is_empty() {
+            self.done(Stage::Events, ctx);
+        }
     }
 
-    fn end_hit_cache(&self) -> LocalBoxFuture<'static, ()> {
-        let hit_cache = self.watched.as_ref().map(|watched| watched.hit_cache.clone());
-        Box::pin(async move {
-            if let Some(hit_cache) = hit_cache {
-                // Mailboxes are first in, first out: whatever was asked for before has been taken up by now.
-                match hit_cache.send(AskQueueDepth).await {
-                    Ok(depth) => log::info!("{} streams wait, {} are being stored", depth.waiting, depth.out),
-                    Err(lost) => log::error!("the hit cache does not answer: {lost}"),
-                }
+    fn feed_ended(&mut self, feed: Feed, quiesced: Result<Quiesced, MailboxError>, ctx: &mut Context<Self>) {
+        let holds = match quiesced {
+            Ok(holds) => holds,
+            Err(_closed) => {
+                self.end(EndReason::gone(Watched::Feed(feed.clone()).to_string()), ctx);
+                Quiesced::default()
             }
-        })
-    }
-
-    fn end_streams(&self, budget: Duration, ctx: &mut Context<Self>) -> LocalBoxFuture<'static, ()> {
-        let stop = self.stop_streams.clone();
-        ctx.run_later(budget.saturating_sub(TIME_TO_ABORT), move |_, _| stop.raise());
-        let hit_cache = self.watched.as_ref().map(|watched| watched.hit_cache.clone());
-        let everything = self.reason.as_ref().is_some_and(EndReason::works_off_the_queue);
-        let drain = if everything {
-            DrainStreams::Everything
-        } else {
-            DrainStreams::WhatIsOut
         };
-        Box::pin(async move {
-            if let Some(hit_cache) = hit_cache {
-                match hit_cache.send(drain).await {
-                    Ok(left) => log::info!("{} streams stay pending in local state", left.pending),
-                    Err(lost) => log::error!("the hit cache does not answer: {lost}"),
-                }
+        if holds.events > 0 {
+            log::info!(
+                "feed {feed}: {} events in {} batches stay in local state; the next start writes them",
+                holds.events,
+                holds.batches
+            );
+        }
+        if self.shutdown.stage() == Stage::Events {
+            self.record.awaited.remove(&feed);
+            self.record.note(
+                feed,
+                FeedStanding {
+                    holds,
+                    ..FeedStanding::default()
+                },
+            );
+            if self.record.awaited.is_empty() {
+                self.done(Stage::Events, ctx);
             }
-        })
+        }
     }
 
-    fn end_state(&mut self, ctx: &Context<Self>) -> LocalBoxFuture<'static, ()> {
-        self.stop_streams.raise();
-        let (close, supervisor) = (self.close_state.take(), ctx.address());
-        Box::pin(async move {
-            if let Some(close) = close
-                && let Err(fault) = close().await
-            {
-                // Awaited, so that it is known before this stage counts as done.
-                let _gone = supervisor.send(CloseFailed(fault)).await;
+    fn end_hit_cache(&mut self, ctx: &mut Context<Self>) {
+        let Some(watched) = &self.watched else {
+            return self.done(Stage::HitCache, ctx);
+        };
+        let named = watched.hit_cache.send(AwaitNamed).into_actor(self);
+        ctx.spawn(named.map(|named, actor, ctx| {
+            if named.is_err() {
+                actor.end(EndReason::gone(Watched::HitCache.to_string()), ctx);
             }
-        })
+            actor.done(Stage::HitCache, ctx);
+        }));
+    }
+
+    fn end_streams(&mut self, budget: Duration, ctx: &mut Context<Self>) {
+        self.abandon_streams_before(budget, ctx);
+        let drain = match self.shutdown.works_off_the_queue() {
+            true => DrainStreams::Everything,
+            false => DrainStreams::WhatIsOut,
+        };
+        self.drain(drain, ctx);
+    }
+
+    fn drain(&mut self, drain: DrainStreams, ctx: &mut Context<Self>) {
+        let Some(watched) = &self.watched else {
+            return self.done(Stage::Streams, ctx);
+        };
+        let drained = watched.hit_cache.send(drain).into_actor(self);
+        ctx.spawn(drained.map(|drained: Result<Drained, _>, actor, ctx| {
+            if drained.is_err() {
+                actor.end(EndReason::gone(Watched::HitCache.to_string()), ctx);
+            }
+            actor.done(Stage::Streams, ctx);
+        }));
+    }
+
+    /// Workers are told to give up in time to abort their uploads within `budget`.
+    fn abandon_streams_before(&self, budget: Duration, ctx: &mut Context<Self>) {
+        let stop = self.stop_streams.clone();
+        let wait = budget.saturating_sub(TIME_TO_ABORT.min(budget / 3));
+        ctx.run_later(wait, move |_, _| stop.raise());
+    }
+
+    fn end_state(&mut self, ctx: &mut Context<Self>) {
+        self.stop_streams.raise();
+        let close = self.close_state.take();
+        let closed = async move {
+            match close {
+                Some(close) => close().await,
+                None => Ok(()),
+            }
+        };
+        ctx.spawn(closed.into_actor(self).map(|closed, actor, ctx| {
+            if let Err(fault) = closed {
+                log::error!("local state could not be closed: {fault}");
+                actor.take(Input::CloseFailed(fault), ctx);
+            }
+            actor.done(Stage::State, ctx);
+        }));
     }
 
     fn done(&mut self, stage: Stage, ctx: &mut Context<Self>) {
         if self.shutdown.stage() == stage {
-            log::info!("shutdown: stage {stage} ended after {:.1?}", self.begun.elapsed());
+            log::info!(
+                "shutdown: stage {stage} ended after {:.1?}: {}",
+                self.record.begun.elapsed(),
+                self.record.saved(stage, &self.outcome())
+            );
         }
         self.take(Input::Done(stage), ctx);
     }
 
-    fn abandon(&self, stage: Stage) {
-        let took = self.begun.elapsed();
+    fn hurry(&mut self, stage: Stage, budget: Duration, ctx: &mut Context<Self>) {
         log::warn!(
-            "shutdown: stage {stage} did not end within {took:.1?}; what it left stays in local state"
+            "a signal during the shutdown: stage {stage} takes at most {budget:.0?} from now on, and the streams \
+             that are not under way stay in local state"
+        );
+        ctx.run_later(budget, move |actor, ctx| actor.take(Input::TimeUp(stage), ctx));
+        if stage == Stage::Streams {
+            self.abandon_streams_before(budget, ctx);
+            self.drain(DrainStreams::WhatIsOut, ctx);
+        }
+    }
+
+    fn abandon(&mut self, stage: Stage) {
+        self.given_up = true;
+        let outcome = self.outcome();
+        log::warn!(
+            "shutdown: stage {stage} did not end within {:.1?}; not ended: {}; {}; whatever is unfinished stays in \
+             local state",
+            self.record.begun.elapsed(),
+            self.record.not_ended(stage, &outcome),
+            self.record.saved(stage, &outcome)
         );
     }
 
-    /// An actor that panicked is gone, and its mailbox closed, without a word to anybody.
-    fn look_for_lost_actors(&mut self, ctx: &mut Context<Self>) {
-        let Some(watched) = self
-            .watched
-            .as_ref()
-            .filter(|_| self.shutdown.stage() == Stage::Running)
-        else {
-            return;
-        };
-        let lost_feed = watched.feeds.iter().find(|(_, addr)| !addr.connected());
-        let lost = lost_feed.map(|(feed, _)| format!("the actor of feed {feed}"));
-        let lost = lost.or_else(|| (!watched.hit_cache.connected()).then(|| "the hit cache".to_owned()));
-        if let Some(who) = lost {
-            self.end(EndReason::ActorLost(who), ctx);
+    fn outcome(&self) -> Outcome {
+        Outcome {
+            figures: self.statistics.total(),
+            pending: self.state.counts().pending,
+            marks: self.state.marks().ok().map(|marks| marks.len()),
+            out: self.crew.crew().out(),
         }
     }
 
     fn finish(&mut self, reason: EndReason) {
-        // What went wrong on the way outweighs the signal that began it.
-        let reason = self.trouble.take().unwrap_or(reason);
+        self.pulse.beat(Stage::Ended);
         if let Some(ended) = self.ended.take() {
-            let _nobody_waits = ended.send(reason);
+            let given_up = self.given_up;
+            let _nobody_waits = ended.send(Ended { reason, given_up });
         }
+    }
+
+    fn end(&mut self, reason: EndReason, ctx: &mut Context<Self>) {
+        match (&reason, self.shutdown.stage()) {
+            (EndReason::Signal, Stage::Running) => log::info!("ending: {reason}"),
+            (_, Stage::Running) => log::error!("ending: {reason}"),
+            (EndReason::Signal, stage) if stage < Stage::State && self.shutdown.is_hurried() => {
+                log::warn!("a second signal: ending now");
+            }
+            (EndReason::Signal, _) | (EndReason::State(_), Stage::State | Stage::Ended) => {}
+            _ => log::error!("during the shutdown: {reason}"),
+        }
+        self.take(Input::End(reason), ctx);
+    }
+
+    /// Looks whether everybody is there, and asks for signs of life.
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        let stage = self.shutdown.stage();
+        if self.watched.is_none() || stage > Stage::Events {
+            return;
+        }
+        if stage == Stage::Running
+            && let Some(reason) = self.lost()
+        {
+            return self.end(reason, ctx);
+        }
+        let feeds = self.feeds();
+        let feeds = feeds.into_iter().map(|(feed, _)| Watched::Feed(feed));
+        let look = self
+            .heartbeats
+            .look(feeds.chain([Watched::HitCache]), tokio::time::Instant::now());
+        for who in look.ask {
+            self.ask(who, ctx);
+        }
+        if stage == Stage::Running
+            && let Some((who, time)) = look.silent
+        {
+            let (who, loss) = (who.to_string(), Loss::Silent(time));
+            self.end(EndReason::ActorLost { who, loss }, ctx);
+        }
+    }
+
+    fn ask(&self, who: Watched, ctx: &mut Context<Self>) {
+        let Some(watched) = &self.watched else { return };
+        match &who {
+            Watched::HitCache => {
+                let depth = watched.hit_cache.send(AskQueueDepth).into_actor(self);
+                ctx.spawn(depth.map(move |_depth, actor, _| actor.heartbeats.answered(&who)));
+            }
+            Watched::Feed(feed) => {
+                let Some((_, addr)) = watched.feeds.iter().find(|(other, _)| other == feed) else {
+                    return;
+                };
+                let feed = feed.clone();
+                let standing = addr.send(AskFeedStanding).into_actor(self);
+                ctx.spawn(standing.map(move |standing, actor, _| {
+                    actor.heartbeats.answered(&who);
+                    if let Ok(standing) = standing
+                        && actor.record.awaited.contains(&feed)
+                    {
+                        actor.record.note(feed, standing);
+                    }
+                }));
+            }
+        }
+    }
+
+    /// Somebody who is known to be lost without being asked.
+    fn lost(&mut self) -> Option<EndReason> {
+        let watched = self.watched.as_ref()?;
+        let mut feeds = watched.feeds.iter();
+        if let Some((feed, _)) = feeds.find(|(_, addr)| !addr.connected()) {
+            return Some(EndReason::gone(Watched::Feed(feed.clone()).to_string()));
+        }
+        if !watched.hit_cache.connected() {
+            return Some(EndReason::gone(Watched::HitCache.to_string()));
+        }
+        if let Some(text) = (self.panicked)() {
+            return Some(EndReason::ActorLost {
+                who: "a task of the actors' thread".to_owned(),
+                loss: Loss::Panicked(text),
+            });
+        }
+        let lost = self.crew.look(tokio::time::Instant::now())?;
+        Some(match lost {
+            LostWorker::Gone { number } => EndReason::gone(format!("stream worker {number}")),
+            LostWorker::Silent { number, stream, time } => EndReason::ActorLost {
+                who: format!("stream worker {number}, which has stream {stream},"),
+                loss: Loss::Silent(time),
+            },
+        })
     }
 }
 
@@ -304,7 +452,9 @@ impl Actor for SupervisorActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(LOOK_EVERY, Self::look_for_lost_actors);
+        self.pulse.beat(Stage::Running);
+        ctx.run_interval(BEAT_EVERY, |actor, _| actor.pulse.beat(actor.shutdown.stage()));
+        ctx.run_interval(LOOK_EVERY, Self::look);
     }
 }
 
@@ -324,57 +474,10 @@ impl Handler<AskStage> for SupervisorActor {
     }
 }
 
-/// Local state could not be flushed and closed.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct CloseFailed(StateFault);
-
-impl Handler<CloseFailed> for SupervisorActor {
-    type Result = ();
-
-    fn handle(&mut self, CloseFailed(fault): CloseFailed, _: &mut Self::Context) {
-        log::error!("local state could not be closed: {fault}");
-        self.trouble = Some(EndReason::State(fault));
-    }
-}
-
 impl Handler<Ending> for SupervisorActor {
     type Result = ();
 
     fn handle(&mut self, ending: Ending, ctx: &mut Self::Context) {
         self.end(ending.reason, ctx);
-    }
-}
-
-impl SupervisorActor {
-    fn end(&mut self, reason: EndReason, ctx: &mut Context<Self>) {
-        let again = self.shutdown.stage() > Stage::Running;
-        match reason {
-            EndReason::Signal if again && self.reason == Some(EndReason::Signal) => {
-                log::warn!("a second signal: ending now");
-                self.take(Input::Now, ctx);
-            }
-            EndReason::Signal if again => {
-                // The first signal during an end for an internal reason: no time is left to work off the queue.
-                log::warn!("a signal during the shutdown: streams in flight are abandoned");
-                self.stop_streams.raise();
-                self.reason = Some(EndReason::Signal);
-            }
-            // Whoever was given up on finds local state closed, which is no trouble of its own.
-            EndReason::State(_) if self.shutdown.stage() >= Stage::State => {}
-            reason if again => {
-                log::error!("during the shutdown: {reason}");
-                self.trouble.get_or_insert(reason);
-            }
-            reason => {
-                if reason == EndReason::Signal {
-                    log::info!("ending: {reason}");
-                } else {
-                    log::error!("ending: {reason}");
-                }
-                self.reason = Some(reason.clone());
-                self.take(Input::End(reason), ctx);
-            }
-        }
     }
 }

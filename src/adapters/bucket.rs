@@ -29,6 +29,7 @@ use std::fmt;
 use actors::fault::Fault;
 use actors::object_key::ObjectKey;
 use actors::ports::{Bucket, ByteStream, ObjectInfo, PartTag, UploadId};
+use actors::stream_worker::progress::Progress;
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -76,7 +77,15 @@ impl S3Bucket {
     /// # Errors
     /// The certificates that are to be trusted cannot be read.
     pub fn new(config: S3Config) -> Result<Self, Fault> {
-        S3::new(config).map(|s3| Self { s3 })
+        Self::noting(config, Progress::default())
+    }
+
+    /// The same for a worker: whatever is sent, and every attempt that ends, is noted as its progress.
+    ///
+    /// # Errors
+    /// As [`S3Bucket::new`].
+    pub fn noting(config: S3Config, progress: Progress) -> Result<Self, Fault> {
+        S3::new(config, progress).map(|s3| Self { s3 })
     }
 }
 

@@ -10,6 +10,7 @@ use actors::patient_state::PatientState;
 use actors::ports::state::OpenUpload;
 use actors::ports::{Bucket, UploadId};
 use actors::stream_id::StreamId;
+use actors::stream_worker::progress::Progress;
 use actors::stream_worker::{StreamPorts, WorkerPorts};
 
 use crate::adapters::bucket::{S3Bucket, S3Config};
@@ -70,10 +71,10 @@ struct OwnPorts {
 }
 
 impl WorkerPorts for OwnPorts {
-    fn open(&self) -> Result<StreamPorts, Fault> {
+    fn open(&self, progress: &Progress) -> Result<StreamPorts, Fault> {
         Ok(StreamPorts {
             dispatcher: Rc::new(self.outside.dispatcher()?),
-            bucket: Rc::new(self.outside.bucket()?),
+            bucket: Rc::new(S3Bucket::noting(self.outside.bucket.clone(), progress.clone())?),
             uploads: Rc::new(PatientState::new(Rc::new(self.state.clone()))),
         })
     }

@@ -20,20 +20,24 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one.
-    pub(super) async fn next(&mut self) {
-        let name = tokio::select! {
+    /// Waits for the next one, and returns its name.
+    pub(super) async fn next(&mut self) -> &'static str {
+        tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
-        };
-        log::info!("received {name}");
+        }
+    }
+
+    /// Waits for the next one, and tells of it.
+    pub(super) async fn told(&mut self) {
+        log::info!("received {}", self.next().await);
     }
 
     /// Tells the supervisor of every one from now on.
     pub(super) fn forward_to(mut self, supervisor: Recipient<Ending>) {
         actix_rt::spawn(async move {
             loop {
-                self.next().await;
+                self.told().await;
                 if supervisor
                     .send(Ending {
                         reason: EndReason::Signal,

@@ -7,6 +7,9 @@ use super::reader::Reader;
 /// What Kubernetes waits between SIGTERM and the kill, unless it is told otherwise.
 const USUAL_GRACE: Duration = Duration::from_secs(30);
 
+/// What a stop may take beyond its stages before the process is ended by force.
+pub const STOP_GRACE: Duration = Duration::from_secs(2);
+
 /// How long each stage of a stop after a signal may take.
 #[derive(Clone, Debug)]
 pub struct StageSettings {
@@ -46,11 +49,11 @@ impl StageSettings {
                 self.events
             ));
         }
-        let all = self.events + self.cache + self.streams + self.state;
+        let all = self.events + self.cache + self.streams + self.state + STOP_GRACE;
         if all > USUAL_GRACE {
             warnings.push(format!(
-                "the four BK__STAGE_… together take up to {all:?}, and Kubernetes kills after {USUAL_GRACE:?} \
-                 unless told otherwise: raise terminationGracePeriodSeconds above {all:?}"
+                "the four BK__STAGE_… and {STOP_GRACE:?} of grace together take up to {all:?}, and Kubernetes kills \
+                 after {USUAL_GRACE:?} unless told otherwise: raise terminationGracePeriodSeconds to {all:?} at least"
             ));
         }
         warnings

@@ -2,5 +2,6 @@
 
 mod delivering;
 mod ending;
+mod losing;
 mod pulling;
 mod world;

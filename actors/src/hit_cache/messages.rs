@@ -26,7 +26,12 @@ pub struct AwaitAdmission {
 #[rtype(result = "()")]
 pub struct AwaitLeftovers;
 
-/// Asks the queue to end; answered when no job is out any more.
+/// Waits until everything that was asked for so far is a pending row.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AwaitNamed;
+
+/// Asks the queue to end; answered when no job is out any more. May be sent again, with less to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "Drained")]
 pub enum DrainStreams {

@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::hashed_gzip::{HashedGzip, OVERHEAD, PIECE};
+use super::progress::Progress;
 use super::{StoreStream, StreamOutcome};
 use crate::fault::{Fault, FaultKind};
 use crate::fault_point::{self, FaultPoint};
@@ -54,6 +55,8 @@ pub struct StoreTerms {
     pub budget: MemoryBudget,
     /// Raised when what is under way is to be abandoned.
     pub stop: StopFlag,
+    /// Notes what this worker gets done.
+    pub progress: Progress,
 }
 
 /// Makes sure that a stream is in the bucket; `now` decides what is too old.
@@ -241,7 +244,8 @@ impl Transfer<'_> {
     /// Waits for the memory that a stream of this length needs.
     async fn open_sink(&self, announced: Option<u64>) -> Sink {
         let plan = PartPlan::new(announced.map(gzip::bound));
-        let memory = self.terms.budget.reserve(plan.memory() + OVERHEAD).await;
+        let memory = self.terms.budget.reserve(plan.memory() + OVERHEAD);
+        let memory = self.terms.progress.waiting(memory).await;
         let to = Destination {
             bucket: Rc::clone(&self.ports.bucket),
             uploads: Rc::clone(&self.ports.uploads),

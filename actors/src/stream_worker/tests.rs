@@ -42,6 +42,7 @@ impl Outside {
             },
             budget: MemoryBudget::new(64 << 20),
             stop: stop.clone(),
+            progress: Progress::default(),
         };
         let ports: Arc<dyn WorkerPorts> = Arc::new(self.clone());
         SyncArbiter::start(threads, move || {
@@ -63,7 +64,7 @@ impl Outside {
 }
 
 impl WorkerPorts for Outside {
-    fn open(&self) -> Result<StreamPorts, Fault> {
+    fn open(&self, _: &Progress) -> Result<StreamPorts, Fault> {
         if self.opened.fetch_add(1, Ordering::SeqCst) < self.refuses {
             return Err(Fault::transient("open ports", "worker", "planned"));
         }

@@ -2,12 +2,18 @@
 //!
 //! Events, hit cache, streams, state: each stage begins only after the one before has ended, because each must
 //! keep draining what the earlier one still sends. Stages never go backwards, each ends once, and deadlines alone
-//! always reach the end.
+//! always reach the end. What comes late, twice, or for another stage changes nothing.
+//!
+//! * The first signal during an end for another reason hurries it: the stage that it is in, and those that follow,
+//!   take no longer from then on than after a signal.
+//! * The second signal, in whatever stage, leaves only the flush of local state.
+//! * Whatever fails outweighs a signal: the first failure is the reason that the program ends with.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::EndReason;
+use crate::ports::state::StateFault;
 
 /// Where the program stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +33,16 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// All of them, in their order.
+    pub const ALL: [Self; 6] = [
+        Self::Running,
+        Self::Events,
+        Self::HitCache,
+        Self::Streams,
+        Self::State,
+        Self::Ended,
+    ];
+
     fn next(self) -> Self {
         match self {
             Self::Running => Self::Events,
@@ -67,11 +83,16 @@ pub struct StageBudgets {
 }
 
 impl StageBudgets {
-    fn of(&self, stage: Stage, reason: &EndReason) -> Duration {
+    /// How long all stages together may take after a signal.
+    pub fn after_a_signal(&self) -> Duration {
+        self.events + self.hit_cache + self.streams + self.state
+    }
+
+    fn of(&self, stage: Stage, works_off: bool) -> Duration {
         match stage {
             Stage::Events => self.events,
             Stage::HitCache => self.hit_cache,
-            Stage::Streams if reason.works_off_the_queue() => self.streams_worked_off,
+            Stage::Streams if works_off => self.streams_worked_off,
             Stage::Streams => self.streams,
             Stage::State => self.state,
             Stage::Running | Stage::Ended => Duration::ZERO,
@@ -82,14 +103,14 @@ impl StageBudgets {
 /// What happens to the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Somebody asks for the end; a second request for another reason changes nothing.
+    /// Somebody asks for the end.
     End(EndReason),
     /// The stage has done its work.
     Done(Stage),
     /// The time of the stage is up.
     TimeUp(Stage),
-    /// A second signal: end now.
-    Now,
+    /// Local state could not be flushed and closed.
+    CloseFailed(StateFault),
 }
 
 /// What the supervisor has to do.
@@ -97,7 +118,9 @@ pub enum Input {
 pub enum Effect {
     /// Begin the stage; it may take this long.
     Begin(Stage, Duration),
-    /// The stage did not end in time: give up on it.
+    /// A signal came during this stage: nothing new is begun in it, and it may take this long from now on.
+    Hurry(Stage, Duration),
+    /// The stage did not end in time, or is not waited for any more: give up on it.
     Abandon(Stage),
     /// The program can end, for this reason.
     Finish(EndReason),
@@ -107,14 +130,18 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shutdown {
     stage: Stage,
-    reason: Option<EndReason>,
+    /// How often a signal has come; more than two are two.
+    signals: u8,
+    /// What failed first.
+    failure: Option<EndReason>,
 }
 
 impl Default for Shutdown {
     fn default() -> Self {
         Self {
             stage: Stage::Running,
-            reason: None,
+            signals: 0,
+            failure: None,
         }
     }
 }
@@ -125,171 +152,78 @@ impl Shutdown {
         self.stage
     }
 
+    /// Whether a signal has come.
+    pub fn is_hurried(&self) -> bool {
+        self.signals > 0
+    }
+
+    /// Whether the queue of streams is worked off: after a failure that leaves storing possible, and never once a
+    /// signal has come.
+    pub fn works_off_the_queue(&self) -> bool {
+        self.signals == 0 && self.failure.as_ref().is_some_and(EndReason::works_off_the_queue)
+    }
+
     /// Takes one input.
     #[must_use]
-    pub fn step(self, input: Input, budgets: &StageBudgets) -> (Self, Vec<Effect>) {
-        match (input, self.stage) {
-            (Input::End(reason), Stage::Running) => Self {
-                reason: Some(reason),
-                ..self
+    pub fn step(mut self, input: Input, budgets: &StageBudgets) -> (Self, Vec<Effect>) {
+        match input {
+            _ if self.stage == Stage::Ended => (self, vec![]),
+            Input::End(EndReason::Signal) => self.signal(budgets),
+            Input::End(reason) => self.fail(reason, budgets),
+            Input::CloseFailed(fault) => {
+                self.failure.get_or_insert(EndReason::State(fault));
+                (self, vec![])
             }
-            .advance(budgets, vec![]),
-            (Input::Done(done), stage) if done == stage && stage != Stage::Running => {
-                self.advance(budgets, vec![])
+            Input::Done(stage) if self.is_in(stage) => self.advance(budgets, vec![]),
+            Input::TimeUp(stage) if self.is_in(stage) => self.advance(budgets, vec![Effect::Abandon(stage)]),
+            Input::Done(_) | Input::TimeUp(_) => (self, vec![]),
+        }
+    }
+
+    fn is_in(&self, stage: Stage) -> bool {
+        self.stage == stage && stage != Stage::Running
+    }
+
+    fn signal(mut self, budgets: &StageBudgets) -> (Self, Vec<Effect>) {
+        self.signals = (self.signals + 1).min(2);
+        match self.stage {
+            Stage::Running => self.advance(budgets, vec![]),
+            Stage::State | Stage::Ended => (self, vec![]),
+            stage if self.signals == 1 => {
+                let hurry = Effect::Hurry(stage, budgets.of(stage, false));
+                (self, vec![hurry])
             }
-            (Input::TimeUp(late), stage) if late == stage && stage != Stage::Running => {
+            stage => {
+                self.stage = Stage::Streams;
                 self.advance(budgets, vec![Effect::Abandon(stage)])
             }
-            (Input::Now, stage) if stage < Stage::State => {
-                let reason = self.reason.clone().unwrap_or(EndReason::Signal);
-                let given_up = (stage != Stage::Running).then_some(Effect::Abandon(stage));
-                Self {
-                    stage: Stage::Streams,
-                    reason: Some(reason),
-                }
-                .advance(budgets, given_up.into_iter().collect())
+        }
+    }
+
+    fn fail(mut self, reason: EndReason, budgets: &StageBudgets) -> (Self, Vec<Effect>) {
+        match (&reason, self.stage) {
+            // Whoever was given up on finds local state closed, which is no failure of its own.
+            (EndReason::State(_), Stage::State | Stage::Ended) => (self, vec![]),
+            (_, Stage::Running) => {
+                self.failure.get_or_insert(reason);
+                self.advance(budgets, vec![])
             }
-            _ => (self, vec![]),
+            _ => {
+                self.failure.get_or_insert(reason);
+                (self, vec![])
+            }
         }
     }
 
     fn advance(mut self, budgets: &StageBudgets, mut effects: Vec<Effect>) -> (Self, Vec<Effect>) {
-        if self.stage == Stage::Ended {
-            return (self, effects);
-        }
         self.stage = self.stage.next();
-        let reason = self.reason.clone().unwrap_or(EndReason::Signal);
         effects.push(match self.stage {
-            Stage::Ended => Effect::Finish(reason),
-            stage => Effect::Begin(stage, budgets.of(stage, &reason)),
+            Stage::Ended => Effect::Finish(self.failure.clone().unwrap_or(EndReason::Signal)),
+            stage => Effect::Begin(stage, budgets.of(stage, self.works_off_the_queue())),
         });
         (self, effects)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn budgets() -> StageBudgets {
-        let second = Duration::from_secs(1);
-        StageBudgets {
-            events: 15 * second,
-            hit_cache: second,
-            streams: 9 * second,
-            state: 3 * second,
-            streams_worked_off: 600 * second,
-        }
-    }
-
-    fn run(inputs: impl IntoIterator<Item = Input>) -> (Shutdown, Vec<Effect>) {
-        inputs
-            .into_iter()
-            .fold((Shutdown::default(), vec![]), |(state, mut effects), input| {
-                let (state, more) = state.step(input, &budgets());
-                effects.extend(more);
-                (state, effects)
-            })
-    }
-
-    #[test]
-    fn an_orderly_end_goes_through_all_stages() {
-        let inputs = [
-            Input::End(EndReason::Signal),
-            Input::Done(Stage::Events),
-            Input::Done(Stage::HitCache),
-            Input::Done(Stage::Streams),
-            Input::Done(Stage::State),
-        ];
-        let stages: Vec<_> = run(inputs)
-            .1
-            .into_iter()
-            .map(|effect| match effect {
-                Effect::Begin(stage, budget) => (stage, budget.as_secs()),
-                Effect::Finish(EndReason::Signal) => (Stage::Ended, 0),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(
-            stages,
-            [
-                (Stage::Events, 15),
-                (Stage::HitCache, 1),
-                (Stage::Streams, 9),
-                (Stage::State, 3),
-                (Stage::Ended, 0)
-            ]
-        );
-    }
-
-    #[test]
-    fn a_second_signal_closes_the_state_at_once() {
-        let (state, effects) = run([Input::End(EndReason::Signal), Input::Now]);
-        assert_eq!(state.stage(), Stage::State);
-        assert_eq!(
-            effects[1..],
-            [
-                Effect::Abandon(Stage::Events),
-                Effect::Begin(Stage::State, budgets().state)
-            ]
-        );
-    }
-
-    fn inputs() -> impl Strategy<Value = Input> {
-        let stages = [
-            Stage::Running,
-            Stage::Events,
-            Stage::HitCache,
-            Stage::Streams,
-            Stage::State,
-            Stage::Ended,
-        ];
-        prop_oneof![
-            prop::sample::select(vec![EndReason::Signal, EndReason::StreamFailures]).prop_map(Input::End),
-            prop::sample::select(stages.to_vec()).prop_map(Input::Done),
-            prop::sample::select(stages.to_vec()).prop_map(Input::TimeUp),
-            Just(Input::Now),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn stages_never_go_backwards_and_each_begins_once(inputs in prop::collection::vec(inputs(), 0..40)) {
-            let mut state = Shutdown::default();
-            let mut begun = Vec::new();
-            let mut finished = 0;
-            for input in inputs {
-                let before = state.stage();
-                let (next, effects) = state.step(input, &budgets());
-                prop_assert!(next.stage() >= before);
-                state = next;
-                for effect in effects {
-                    match effect {
-                        Effect::Begin(stage, _) => {
-                            prop_assert!(begun.last().is_none_or(|last| *last < stage));
-                            begun.push(stage);
-                        }
-                        Effect::Abandon(stage) => prop_assert_eq!(stage, before),
-                        Effect::Finish(_) => finished += 1,
-                    }
-                }
-            }
-            prop_assert_eq!(finished, u32::from(state.stage() == Stage::Ended));
-        }
-
-        #[test]
-        fn deadlines_alone_reach_the_end(inputs in prop::collection::vec(inputs(), 0..10)) {
-            let (mut state, _) = run(inputs);
-            if state.stage() == Stage::Running {
-                state = state.step(Input::End(EndReason::Signal), &budgets()).0;
-            }
-            for _ in 0..4 {
-                let stage = state.stage();
-                state = state.step(Input::TimeUp(stage), &budgets()).0;
-            }
-            prop_assert_eq!(state.stage(), Stage::Ended);
-        }
-    }
-}
+mod tests;

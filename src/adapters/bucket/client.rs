@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use actors::fault::Fault;
+use actors::stream_worker::progress::Progress;
 use bytes::Bytes;
 use rusoto_core::request::HttpResponse;
 use rusoto_core::signature::SignedRequest;
@@ -28,14 +29,14 @@ pub(super) struct S3 {
 }
 
 impl S3 {
-    pub(super) fn new(config: S3Config) -> Result<Self, Fault> {
+    pub(super) fn new(config: S3Config, progress: Progress) -> Result<Self, Fault> {
         let region = Region::Custom {
             name: config.region.clone(),
             endpoint: config.endpoint.as_str().to_owned(),
         };
         let [access, secret] = [&config.access_key, &config.secret_key].map(|key| key.reveal().to_owned());
         let credentials = StaticProvider::new_minimal(access, secret);
-        let http = BucketHttp::new(config.timeouts)
+        let http = BucketHttp::new(config.timeouts, progress)
             .map_err(|error| Fault::rejected("set up S3 client", config.endpoint.as_str(), error))?;
         let signed = Client::new_with(credentials, http);
         Ok(Self {

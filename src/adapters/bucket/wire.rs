@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use actors::stream_worker::progress::Progress;
 use hyper::client::HttpConnector;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Body, Client, HeaderMap, Method, Request, Response};
@@ -44,10 +45,11 @@ const COMPLETION_PATIENCE: u32 = 4;
 pub(super) struct BucketHttp {
     client: Client<HttpsConnector<HttpConnector>, Body>,
     timeouts: HttpTimeouts,
+    progress: Progress,
 }
 
 impl BucketHttp {
-    pub(super) fn new(timeouts: HttpTimeouts) -> Result<Self, TrustError> {
+    pub(super) fn new(timeouts: HttpTimeouts, progress: Progress) -> Result<Self, TrustError> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -55,18 +57,22 @@ impl BucketHttp {
         let client = Client::builder()
             .pool_idle_timeout(LONGEST_REST)
             .build(HttpsConnector::from((tcp, client_config()?)));
-        Ok(Self { client, timeouts })
+        Ok(Self {
+            client,
+            timeouts,
+            progress,
+        })
     }
 }
 
 impl DispatchSignedRequest for BucketHttp {
     fn dispatch(&self, request: SignedRequest, _: Option<Duration>) -> DispatchSignedRequestFuture {
         let client = self.client.clone();
-        let timeouts = self.timeouts;
+        let (timeouts, progress) = (self.timeouts, self.progress.clone());
         Box::pin(async move {
-            dispatch(client, timeouts, request)
-                .await
-                .map_err(HttpDispatchError::new)
+            let answer = dispatch(client, timeouts, &progress, request).await;
+            progress.step();
+            answer.map_err(HttpDispatchError::new)
         })
     }
 }
@@ -76,13 +82,16 @@ type HyperClient = Client<HttpsConnector<HttpConnector>, Body>;
 async fn dispatch(
     client: HyperClient,
     timeouts: HttpTimeouts,
+    progress: &Progress,
     request: SignedRequest,
 ) -> Result<HttpResponse, String> {
     let outgoing = Outgoing::of(request)?;
     // The runtime learns of connections that were closed while nothing ran on this thread.
     tokio::task::yield_now().await;
-    let answer = match outgoing.send(&client, timeouts).await {
-        Err(NoAnswer::Closed(_)) if outgoing.is_idempotent() => outgoing.send(&client, timeouts).await,
+    let answer = match outgoing.send(&client, timeouts, progress).await {
+        Err(NoAnswer::Closed(_)) if outgoing.is_idempotent() => {
+            outgoing.send(&client, timeouts, progress).await
+        }
         other => other,
     };
     let answer = answer.map_err(NoAnswer::text)?;
@@ -159,7 +168,12 @@ impl Outgoing {
         self.method == Method::GET && !self.url.contains('?')
     }
 
-    async fn send(&self, client: &HyperClient, timeouts: HttpTimeouts) -> Result<Response<Body>, NoAnswer> {
+    async fn send(
+        &self,
+        client: &HyperClient,
+        timeouts: HttpTimeouts,
+        progress: &Progress,
+    ) -> Result<Response<Body>, NoAnswer> {
         let sent = Arc::new(AtomicU64::new(0));
         let mut request = Request::builder()
             .method(self.method.clone())
@@ -177,7 +191,10 @@ impl Outgoing {
             match tokio::time::timeout(patience, &mut answer).await {
                 Ok(answer) => return answer.map_err(no_answer),
                 // A slow line is not a dead one: only a time without progress counts.
-                Err(_) if sent.load(Ordering::Relaxed) > seen => seen = sent.load(Ordering::Relaxed),
+                Err(_) if sent.load(Ordering::Relaxed) > seen => {
+                    seen = sent.load(Ordering::Relaxed);
+                    progress.step();
+                }
                 Err(_) => return Err(NoAnswer::Other(format!("no answer within {patience:.1?}"))),
             }
         }

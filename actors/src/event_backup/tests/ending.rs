@@ -1,6 +1,6 @@
 //! A feed under the real supervisor.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,48 +9,85 @@ use tokio::sync::oneshot;
 
 use super::world::{Running, World, bulk, locally, seconds};
 use crate::avro::ModelVersion::V6;
+use crate::ports::LocalState;
 use crate::ports::state::StateFault;
 use crate::stop::StopFlag;
-use crate::supervisor::{EndReason, Ending, Levers, StageBudgets, SupervisorActor, Watch};
+use crate::stream_worker::progress::{Crew, Progress};
+use crate::supervisor::{
+    AskStage, EndReason, Ended, Ending, Levers, Pulse, Stage, StageBudgets, SupervisorActor, Watch,
+};
 use crate::testkit::{Answer, BucketCall, Gate, Trouble};
 
-fn supervise(
-    world: &World,
-    running: &Running,
-    closed: Result<(), StateFault>,
-) -> (
-    actix::Addr<SupervisorActor>,
-    oneshot::Receiver<EndReason>,
-    Rc<Cell<bool>>,
-) {
-    let (ended, end) = oneshot::channel();
-    let was_closed = Rc::new(Cell::new(false));
-    let closing = Rc::clone(&was_closed);
-    let levers = Levers {
-        stop_events: running.stop.clone(),
-        stop_streams: StopFlag::default(),
-        close_state: Box::new(move || {
-            Box::pin(async move {
-                closing.set(true);
-                closed
-            })
-        }),
-        ended,
-    };
-    let budgets = StageBudgets {
+/// A feed, a queue and a crew of one, watched by the real supervisor.
+pub(super) struct Supervised {
+    pub(super) supervisor: actix::Addr<SupervisorActor>,
+    pub(super) end: oneshot::Receiver<Ended>,
+    pub(super) closed: Rc<Cell<bool>>,
+    pub(super) worker: Progress,
+    pub(super) pulse: Pulse,
+    pub(super) panicked: Rc<RefCell<Option<String>>>,
+}
+
+impl Supervised {
+    pub(super) fn over(world: &World, running: &Running, closing: Result<(), StateFault>) -> Self {
+        let (ended, end) = oneshot::channel();
+        let (closed, panicked, pulse) = (Rc::new(Cell::new(false)), Rc::default(), Pulse::default());
+        let was_closed = Rc::clone(&closed);
+        let crew = Crew::of(1);
+        let worker = crew.enlist();
+        let panic: Rc<RefCell<Option<String>>> = Rc::clone(&panicked);
+        let levers = Levers {
+            stop_events: running.stop.clone(),
+            stop_streams: StopFlag::default(),
+            close_state: Box::new(move || {
+                Box::pin(async move {
+                    was_closed.set(true);
+                    closing
+                })
+            }),
+            ended,
+            statistics: running.statistics.clone(),
+            state: Rc::new(world.state.clone()),
+            crew,
+            pulse: pulse.clone(),
+            panicked: Box::new(move || panic.borrow().clone()),
+        };
+        let supervisor = SupervisorActor::new(budgets(), levers).start();
+        let watch = Watch {
+            feeds: vec![(world.feed.clone(), running.addr.clone())],
+            hit_cache: running.hit_cache.clone(),
+        };
+        supervisor.try_send(watch).unwrap();
+        Self {
+            supervisor,
+            end,
+            closed,
+            worker,
+            pulse,
+            panicked,
+        }
+    }
+
+    pub(super) fn ask_for_the_end(&self, reason: EndReason) {
+        self.supervisor.try_send(Ending { reason }).unwrap();
+    }
+
+    /// Waits for the end, and makes sure that local state was closed before.
+    pub(super) async fn ended(self) -> Ended {
+        let ended = self.end.await.unwrap();
+        assert!(self.closed.get(), "local state is closed before the end");
+        ended
+    }
+}
+
+fn budgets() -> StageBudgets {
+    StageBudgets {
         events: Duration::from_secs(15),
         hit_cache: Duration::from_secs(1),
         streams: Duration::from_secs(9),
         state: Duration::from_secs(3),
         streams_worked_off: Duration::from_secs(600),
-    };
-    let supervisor = SupervisorActor::new(budgets, levers).start();
-    let watch = Watch {
-        feeds: vec![(world.feed.clone(), running.addr.clone())],
-        hit_cache: running.hit_cache.clone(),
-    };
-    supervisor.try_send(watch).unwrap();
-    (supervisor, end, was_closed)
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,13 +99,11 @@ async fn a_feed_that_panics_ends_the_program_in_good_order() {
             .dispatcher
             .answer(&world.feed, Answer::events(20, &bulk(V6, 0..20)));
         let running = world.start().await;
-        let (_supervisor, end, closed) = supervise(&world, &running, Ok(()));
-        let reason = end.await.unwrap();
-        assert!(
-            matches!(&reason, EndReason::ActorLost(who) if who.contains("samples/binary/sourced")),
-            "{reason}"
+        let ended = Supervised::over(&world, &running, Ok(())).ended().await;
+        assert_eq!(
+            ended.reason,
+            EndReason::gone("the actor of feed samples/binary/sourced")
         );
-        assert!(closed.get(), "local state is closed");
         let next = world.crash();
         let _running = next.start().await;
         seconds(1).await;
@@ -93,21 +128,25 @@ async fn a_stop_keeps_to_its_budget_when_everything_hangs() {
             .dispatcher
             .answer(&world.feed, Answer::events(3, &bulk(V6, 20..23)).held(&never));
         let running = world.start().await;
-        let (supervisor, end, closed) = supervise(&world, &running, Ok(()));
+        let supervised = Supervised::over(&world, &running, Ok(()));
         never.arrived(2).await;
         let begun = tokio::time::Instant::now();
-        supervisor
-            .try_send(Ending {
-                reason: EndReason::Signal,
-            })
-            .unwrap();
-        assert_eq!(end.await.unwrap(), EndReason::Signal);
+        supervised.ask_for_the_end(EndReason::Signal);
+        let ended = supervised.ended().await;
+        assert_eq!((ended.reason, ended.given_up), (EndReason::Signal, true));
         assert!(
-            begun.elapsed() <= Duration::from_secs(28),
+            begun.elapsed() <= budgets().after_a_signal(),
             "{:?}",
             begun.elapsed()
         );
-        assert!(closed.get());
+        assert_eq!(
+            world.state.marks().unwrap().len(),
+            1,
+            "the mark of the pull stays"
+        );
+        let next = world.crash();
+        let _running = next.start().await;
+        assert_eq!(next.suspects().len(), 1);
     })
     .await;
 }
@@ -121,18 +160,14 @@ async fn a_second_signal_ends_at_once() {
             .dispatcher
             .answer(&world.feed, Answer::events(3, &bulk(V6, 0..3)).held(&never));
         let running = world.start().await;
-        let (supervisor, end, closed) = supervise(&world, &running, Ok(()));
+        let supervised = Supervised::over(&world, &running, Ok(()));
         never.arrived(1).await;
         let begun = tokio::time::Instant::now();
         for _ in 0..2 {
-            supervisor
-                .try_send(Ending {
-                    reason: EndReason::Signal,
-                })
-                .unwrap();
+            supervised.ask_for_the_end(EndReason::Signal);
         }
-        assert_eq!(end.await.unwrap(), EndReason::Signal);
-        assert!(begun.elapsed() < Duration::from_secs(1) && closed.get());
+        assert_eq!(supervised.ended().await.reason, EndReason::Signal);
+        assert!(begun.elapsed() < Duration::from_secs(1));
     })
     .await;
 }
@@ -143,13 +178,69 @@ async fn a_stop_that_could_not_close_local_state_is_no_good_order() {
         let world = World::new();
         let running = world.start().await;
         let broken = StateFault::Broken("damaged".into());
-        let (supervisor, end, _) = supervise(&world, &running, Err(broken.clone()));
-        supervisor
-            .try_send(Ending {
-                reason: EndReason::Signal,
-            })
-            .unwrap();
-        assert_eq!(end.await.unwrap(), EndReason::State(broken));
+        let supervised = Supervised::over(&world, &running, Err(broken.clone()));
+        supervised.ask_for_the_end(EndReason::Signal);
+        assert_eq!(supervised.ended().await.reason, EndReason::State(broken));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_cannot_go_on_ends_the_program_and_the_queue_is_worked_off() {
+    locally(async {
+        let world = World {
+            stream_gate: Gate::new(),
+            ..World::new()
+        };
+        world
+            .dispatcher
+            .answer(&world.feed, Answer::events(20, &bulk(V6, 0..20)));
+        let running = world.start().await;
+        let supervised = Supervised::over(&world, &running, Ok(()));
+        seconds(1).await;
+        let reason = EndReason::Feed {
+            feed: world.feed.clone(),
+            why: "its journal cannot be read".to_owned(),
+        };
+        supervised.ask_for_the_end(reason.clone());
+        seconds(100).await;
+        assert_eq!(
+            supervised.supervisor.send(AskStage).await.unwrap(),
+            Stage::Streams
+        );
+        world.stream_gate.open();
+        let ended = supervised.ended().await;
+        assert_eq!((ended.reason, ended.given_up), (reason, false));
+        assert_eq!(running.stored.borrow().len(), 20, "nothing stays pending");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_cuts_the_working_off_short() {
+    locally(async {
+        let world = World {
+            stream_gate: Gate::new(),
+            ..World::new()
+        };
+        world
+            .dispatcher
+            .answer(&world.feed, Answer::events(20, &bulk(V6, 0..20)));
+        let running = world.start().await;
+        let supervised = Supervised::over(&world, &running, Ok(()));
+        seconds(1).await;
+        supervised.ask_for_the_end(EndReason::gone("somebody"));
+        seconds(100).await;
+        let begun = tokio::time::Instant::now();
+        supervised.ask_for_the_end(EndReason::Signal);
+        let ended = supervised.ended().await;
+        assert_eq!(ended.reason, EndReason::gone("somebody"));
+        assert!(
+            begun.elapsed() <= Duration::from_secs(9 + 3),
+            "{:?}",
+            begun.elapsed()
+        );
+        assert_eq!(world.state.counts().pending, 20, "what was not stored stays");
     })
     .await;
 }

@@ -42,6 +42,7 @@ impl Scene {
                 },
                 budget: MemoryBudget::new(64 * MIB),
                 stop: StopFlag::default(),
+                progress: Progress::default(),
             },
             job: StoreStream {
                 stream: StreamId::new("samples", "content", &sha256.to_string()).unwrap(),

@@ -1,0 +1,36 @@
+//! The sign of life of the actors' thread, for whoever watches from another one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use super::Stage;
+
+/// Beaten by the supervisor every second for as long as its thread turns. Clones share it; threads may differ.
+#[derive(Clone, Debug, Default)]
+pub struct Pulse(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    beats: AtomicU64,
+    stage: AtomicU8,
+}
+
+impl Pulse {
+    /// Shows that the thread turns, and in which stage.
+    pub fn beat(&self, stage: Stage) {
+        self.0.stage.store(stage as u8, Ordering::Relaxed);
+        self.0.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it has beaten; 0 before the supervisor has begun.
+    pub fn beats(&self) -> u64 {
+        self.0.beats.load(Ordering::Relaxed)
+    }
+
+    /// The stage in which it beat last.
+    pub fn stage(&self) -> Stage {
+        let last = self.0.stage.load(Ordering::Relaxed);
+        let stage = Stage::ALL.into_iter().find(|stage| *stage as u8 == last);
+        stage.unwrap_or(Stage::Running)
+    }
+}

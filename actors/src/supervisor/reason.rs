@@ -1,0 +1,91 @@
+//! Why the program ends.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::feed::Feed;
+use crate::ports::state::StateFault;
+
+/// Why the program ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// SIGTERM or SIGINT.
+    Signal,
+    /// As many streams failed in a row, with no success in between, as the settings allow.
+    StreamFailures,
+    /// A feed cannot go on, though local state works.
+    Feed {
+        /// Which one.
+        feed: Feed,
+        /// What it met.
+        why: String,
+    },
+    /// Local state does not work.
+    State(StateFault),
+    /// Somebody does not do its work any more.
+    ActorLost {
+        /// Who: "the actor of feed …", "the hit cache", "stream worker 3".
+        who: String,
+        /// How it shows.
+        loss: Loss,
+    },
+}
+
+/// How it shows that somebody is lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Its mailbox is closed, or its thread has ended.
+    Gone,
+    /// It panicked, with this text.
+    Panicked(String),
+    /// It has given no sign of life for so long.
+    Silent(Duration),
+}
+
+impl EndReason {
+    /// Somebody is not there any more.
+    pub fn gone(who: impl Into<String>) -> Self {
+        Self::ActorLost {
+            who: who.into(),
+            loss: Loss::Gone,
+        }
+    }
+
+    /// Whether all pending streams are stored before the end. Not after a signal, for Kubernetes grants 30
+    /// seconds; and not when storing is what does not work: after too many failures in a row each further stream
+    /// would only fail too, and without local state nothing that is stored could be noted.
+    pub fn works_off_the_queue(&self) -> bool {
+        matches!(self, Self::ActorLost { .. } | Self::Feed { .. })
+    }
+}
+
+impl From<StateFault> for EndReason {
+    fn from(fault: StateFault) -> Self {
+        Self::State(fault)
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal => f.write_str("a signal asked for the end"),
+            Self::StreamFailures => f.write_str(
+                "too many streams failed in a row (CONSECUTIVE_BACKUP_STREAM_FAILURES): the bucket or the \
+                 dispatcher does not work",
+            ),
+            Self::Feed { feed, why } => write!(f, "feed {feed} cannot go on: {why}"),
+            Self::State(fault) => write!(f, "{fault}"),
+            Self::ActorLost { who, loss } => write!(f, "{who} {loss}"),
+        }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("does not answer any more: it has panicked, see above"),
+            Self::Panicked(text) => write!(f, "panicked: {text}"),
+            Self::Silent(time) => write!(f, "has given no sign of life for {}s", time.as_secs()),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! A panic is told in the log like everything else, and one on the actors' thread is kept for the supervisor: the
+//! task that it ended may be one that nobody waits for (the reporter, a connection, a socket), and must not be
+//! missing from then on without a word.
+//!
+//! Panics of stream workers are caught by the workers, those of the blocking pool by whoever waits for the work.
+
+use std::panic::PanicHookInfo;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ThreadId;
+
+/// The first panic on one thread.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Panics(Arc<Mutex<Option<String>>>);
+
+impl Panics {
+    /// From now on panics are logged, and the first one on the calling thread is kept.
+    pub(super) fn listen() -> Self {
+        let panics = Self::default();
+        let (kept, thread) = (panics.clone(), std::thread::current().id());
+        std::panic::set_hook(Box::new(move |panic| kept.note(panic, thread)));
+        panics
+    }
+
+    /// What the first one said.
+    pub(super) fn first(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, panic: &PanicHookInfo<'_>, watched: ThreadId) {
+        let payload = panic.payload();
+        let text = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no message");
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current();
+        log::error!(
+            "panic on thread {} at {place}: {text}",
+            thread.name().unwrap_or("without a name")
+        );
+        if thread.id() == watched {
+            let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert_with(|| format!("{text} (at {place})"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_panic_on_the_watched_thread_is_kept() {
+        let former = std::panic::take_hook();
+        let panics = Panics::listen();
+        let elsewhere = std::thread::spawn(|| panic!("elsewhere")).join();
+        assert!(elsewhere.is_err());
+        assert_eq!(panics.first(), None);
+        for text in ["here", "again"] {
+            let caught = std::panic::catch_unwind(|| panic!("{text}"));
+            assert!(caught.is_err());
+        }
+        std::panic::set_hook(former);
+        let first = panics.first().unwrap();
+        assert!(first.starts_with("here (at src/backup/panics.rs:"), "{first}");
+    }
+}
