@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn a_thread_that_is_blocked_does_not_keep_the_process_alive() {
         let limits = Limits {
-            silence: 2 * TICK,
+            silence: 8 * TICK,
             after_signal: 60 * S,
         };
         let pulse = Pulse::default();
