@@ -41,6 +41,7 @@ use self::outside::Outside;
 use self::report::Reporter;
 use crate::adapters::journal::FileJournal;
 use crate::adapters::state::{OpenError, SledState};
+use crate::adapters::volume::Volume;
 use crate::exit::Exit;
 use crate::settings::Settings;
 
@@ -111,9 +112,10 @@ async fn backup(settings: Settings, pretty: bool) -> Result<EndReason, StartFaul
     let watching = Watching::begin(&settings)?;
     let mut signals = signals::Signals::listen().map_err(StartFault::Signals)?;
     let root = settings.local_data.join("backup");
-    let sled = SledState::open(&root)?;
+    let volume = Volume::new(&root);
+    let sled = SledState::open_on(Arc::clone(&volume), &root)?;
     fault_point::pass(FaultPoint::StateOpened);
-    let journal = FileJournal::open(&root)?;
+    let journal = FileJournal::open_on(volume, &root)?;
     identity::check(&root, &settings)?;
     let outside = Outside::new(&settings);
     let ready = async {

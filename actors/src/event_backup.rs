@@ -22,6 +22,7 @@ mod pull;
 mod pulling;
 mod quiesce;
 mod recovery;
+mod room;
 mod terms;
 #[cfg(test)]
 mod tests;

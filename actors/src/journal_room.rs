@@ -6,6 +6,9 @@
 //! is not read further until a bundle has made room. One answer alone may be larger than the whole journal, so
 //! the *eldest* of those that wait goes on all the same when no finished batch is left whose bundle could make
 //! room: that keeps the wait free of deadlock, and what goes beyond the bound is one answer.
+//!
+//! What has been put aside counts as well: it was received, and is not in the bucket. Only an operator can take it
+//! away, so where it leaves no room for an answer, pulling stops until then.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +31,8 @@ struct Shared {
 struct Taken {
     /// Bytes of finished batches.
     finished: u64,
+    /// Bytes of what was put aside.
+    aside: u64,
     /// Bytes reserved for, or received of, answers that are not finished.
     incoming: BTreeMap<u64, u64>,
     /// Those of them that wait for more, eldest first.
@@ -42,7 +47,7 @@ struct Taken {
 
 impl Taken {
     fn all(&self) -> u64 {
-        self.finished + self.incoming.values().sum::<u64>()
+        self.finished + self.aside + self.incoming.values().sum::<u64>()
     }
 }
 
@@ -59,8 +64,7 @@ impl JournalRoom {
     /// Waits until there is room for an answer of `expected` bytes, and reserves it.
     pub async fn reserve(&self, expected: u64) -> IncomingRoom {
         let expected = expected.min(self.0.most);
-        self.change(|taken| taken.unsent += 1);
-        let _counted = Unsent(self);
+        let _counted = self.short();
         self.wait_until(|taken, most| taken.all() + expected <= most || taken.stopping)
             .await;
         let place = self.0.taken.borrow().next;
@@ -73,6 +77,32 @@ impl JournalRoom {
             place: Some(place),
             received: Cell::new(0),
         }
+    }
+
+    /// A pull waits for room, of whatever kind, until this is dropped.
+    pub fn short(&self) -> Short {
+        self.change(|taken| taken.unsent += 1);
+        Short(self.clone())
+    }
+
+    /// Whether what was put aside leaves no room for an answer of `expected` bytes, however many bundles are written.
+    pub fn is_blocked(&self, expected: u64) -> bool {
+        self.aside() + expected.min(self.0.most) > self.0.most
+    }
+
+    /// Bytes of what has been put aside.
+    pub fn aside(&self) -> u64 {
+        self.0.taken.borrow().aside
+    }
+
+    /// This much lies aside now.
+    pub fn set_aside(&self, bytes: u64) {
+        self.change(|taken| taken.aside = bytes);
+    }
+
+    /// The most that it may hold in bytes.
+    pub fn most(&self) -> u64 {
+        self.0.most
     }
 
     /// A finished batch of an earlier start.
@@ -125,10 +155,11 @@ impl JournalRoom {
     }
 }
 
-/// A pull that waits for room; it may give up waiting.
-struct Unsent<'a>(&'a JournalRoom);
+/// A pull that waits for room; it may give up waiting. See [`JournalRoom::short`].
+#[derive(Debug)]
+pub struct Short(JournalRoom);
 
-impl Drop for Unsent<'_> {
+impl Drop for Short {
     fn drop(&mut self) {
         self.0.change(|taken| taken.unsent -= 1);
     }
@@ -265,6 +296,18 @@ mod tests {
             "it is the eldest of those that wait now"
         );
         drop((idle, eldest));
+    }
+
+    #[tokio::test]
+    async fn what_lies_aside_takes_room_until_an_operator_takes_it_away() {
+        let room = JournalRoom::new(100);
+        room.set_aside(95);
+        assert!(room.is_blocked(10) && !room.is_blocked(5));
+        assert_eq!((room.aside(), room.used()), (95, 0));
+        let mut waiting = Box::pin(room.reserve(10));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        room.set_aside(0);
+        waiting.await;
     }
 
     #[tokio::test]

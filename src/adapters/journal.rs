@@ -6,12 +6,16 @@
 //!   written over.
 //! * An answer costs nothing before its first byte. All answers together hold at most [`BUFFERS`] in memory: one that
 //!   finds no buffer free writes each chunk as it comes, and so never waits for another.
+//! * Where the disk has no room, an answer waits and goes on when there is some; no new one is begun below the floor of
+//!   the [`Volume`]. What has come in is never thrown away for want of room.
 //! * What is not of the journal is left alone: reported, never deleted, never followed if it is a symbolic link.
 //!
 //! ```text
 //! {root}/journal/{source}/{model}/{action}/{seq}-{received, µs}.answer
 //! {root}/incoming/*.part      being received; what a crash leaves goes at the next start
-//! {root}/aside/{source}/…     not understood; beside each a text that says why
+//! {root}/incoming/*.held      being received, and held up by the disk: the next start puts it aside
+//! {root}/aside/{source}/…     not understood, not readable, or not whole because the disk had no room; beside each a
+//!                             text that says why
 //! {root}/journal.lock         held by the process that uses the journal
 //! ```
 //! Received files are not below `journal/`, where any name may be the name of a source.
@@ -21,6 +25,7 @@
 mod disk;
 mod incoming;
 mod layout;
+mod part;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +36,7 @@ use actors::ports::journal::{BatchFile, IncomingAnswer, Journal, JournalOpener, 
 use async_trait::async_trait;
 
 use super::state::{Lock, NoLock};
+use super::volume::Volume;
 use disk::blocking;
 use incoming::IncomingFile;
 use layout::Layout;
@@ -41,6 +47,7 @@ pub const BUFFERS: u64 = 16 * 1024 * 1024;
 /// Files of received answers below a root directory.
 pub struct FileJournal {
     layout: Arc<Layout>,
+    volume: Arc<Volume>,
     buffers: MemoryBudget,
     /// Dropped with the journal: files that are being received do not hold it.
     _lock: Lock,
@@ -55,11 +62,23 @@ impl FileJournal {
         Self::with_buffers(root, BUFFERS)
     }
 
+    /// As [`FileJournal::open`], on a volume that is shared with local state.
+    ///
+    /// # Errors
+    /// See [`FileJournal::open`].
+    pub fn open_on(volume: Arc<Volume>, root: &Path) -> Result<Self, Fault> {
+        Self::with(volume, root, BUFFERS)
+    }
+
     /// As [`FileJournal::open`], with another bound on the memory of all answers together, in bytes.
     ///
     /// # Errors
     /// See [`FileJournal::open`].
     pub fn with_buffers(root: &Path, bytes: u64) -> Result<Self, Fault> {
+        Self::with(Volume::with(root, 0, 0), root, bytes)
+    }
+
+    fn with(volume: Arc<Volume>, root: &Path, bytes: u64) -> Result<Self, Fault> {
         const OPERATION: &str = "open journal";
         let faulty = |error| disk::fault(OPERATION, root.display(), error);
         std::fs::create_dir_all(root).map_err(faulty)?;
@@ -71,6 +90,7 @@ impl FileJournal {
         layout.prepare().map_err(faulty)?;
         Ok(Self {
             layout: Arc::new(layout),
+            volume,
             buffers: MemoryBudget::new(bytes),
             _lock: lock,
         })
@@ -85,8 +105,10 @@ impl FileJournal {
 #[async_trait(?Send)]
 impl Journal for FileJournal {
     async fn receive(&self, file: &BatchFile) -> Result<Box<dyn IncomingAnswer>, Fault> {
-        let (layout, buffers) = (self.layout.clone(), self.buffers.clone());
-        Ok(Box::new(IncomingFile::new(layout, buffers, file.clone())))
+        let volume = Arc::clone(&self.volume);
+        blocking("receive answer", &file.feed, move || volume.check_for_pull()).await?;
+        let (layout, volume, buffers) = (self.layout.clone(), self.volume.clone(), self.buffers.clone());
+        Ok(Box::new(IncomingFile::new(layout, volume, buffers, file.clone())))
     }
 
     fn open(&self, file: &BatchFile) -> Result<Box<dyn ReadSeek>, Fault> {
@@ -113,6 +135,14 @@ impl Journal for FileJournal {
         })
         .await?;
         Ok(place.display().to_string())
+    }
+
+    async fn bytes_aside(&self) -> Result<u64, Fault> {
+        let layout = self.layout.clone();
+        blocking("measure answers put aside", &"aside", move || {
+            layout.bytes_aside()
+        })
+        .await
     }
 
     fn files(&self) -> Result<Vec<(BatchFile, u64)>, Fault> {

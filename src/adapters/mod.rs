@@ -5,3 +5,4 @@ pub mod dispatcher;
 pub mod http;
 pub mod journal;
 pub mod state;
+pub mod volume;

@@ -6,7 +6,9 @@
 //!   next start. Changes take effect in the order in which they are recorded.
 //! * State that cannot be read is never taken for empty: see [`OpenError`]. Rows that sled has lost from a damaged file
 //!   without a word are missed at the next start: all of them after an orderly end, the latest after any.
-//! * A full disk is [`StateFault::Full`](actors::ports::StateFault::Full); as soon as there is room again, so is local state.
+//! * A full disk is [`StateFault::Full`](actors::ports::StateFault::Full), after the reserve of the
+//!   [`Volume`] has been used; as soon as there is room again, so is local state. Reads do
+//!   not wait for it to be opened again: they are told `Full` meanwhile.
 //!
 //! # How
 //! One thread of its own (`writer`) makes all changes: it takes what has been asked for meanwhile, writes it row
@@ -36,7 +38,9 @@ mod test_table;
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 
+use super::volume::Volume;
 pub(super) use lock::{Lock, NoLock};
 pub use open::OpenError;
 pub use recorder::Recorder;
@@ -52,7 +56,25 @@ impl SledState {
     /// # Errors
     /// See [`OpenError`]: their texts are for operators.
     pub fn open(root: &Path) -> Result<Self, OpenError> {
-        let (store, table) = open::open(root)?;
+        Self::open_on(Volume::with(root, 0, 0), root)
+    }
+
+    /// As [`SledState::open`], with the reserve of a volume, which is used where there is no room, and made where
+    /// there is.
+    ///
+    /// # Errors
+    /// See [`SledState::open`].
+    pub fn open_on(volume: Arc<Volume>, root: &Path) -> Result<Self, OpenError> {
+        let opened = match Self::open_once(&volume, root) {
+            Err(OpenError::Full { .. }) if volume.lend() => Self::open_once(&volume, root),
+            opened => opened,
+        }?;
+        volume.hold();
+        Ok(opened)
+    }
+
+    fn open_once(volume: &Arc<Volume>, root: &Path) -> Result<Self, OpenError> {
+        let (store, table) = open::open(root, Arc::clone(volume))?;
         Recorder::start(Box::new(store), table).map_err(|fault| OpenError::of(fault, root))
     }
 }

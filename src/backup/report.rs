@@ -165,6 +165,7 @@ impl Reporter {
             failed,
             suspect_pulls,
             journal_bytes: self.0.room.used(),
+            aside_bytes: self.0.room.aside(),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod bundles;
 mod ending;
+mod full_disk;
 mod pulls;
 mod scene;
 mod streams;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::FeedPorts;
+use super::room::{give_up, measure_aside, receive};
 use crate::avro::BulkVersion;
 use crate::avro::bulk::{BulkError, Scanned, scan};
 use crate::fault::Fault;
@@ -57,10 +58,15 @@ pub(super) async fn pull(
         seq: ports.next_seq(),
         received: since,
     };
-    let incoming = match ports.journal.receive(&file).await {
-        Ok(incoming) => incoming,
+    let stopped = Ok(Pulled::Empty {
+        ready: was_ready,
+        took: std::time::Duration::MAX,
+    });
+    let incoming = match receive(ports, &file).await {
+        Some(Ok(incoming)) => incoming,
         // Nothing was sent, nothing is lost: the feed waits until the disk takes files again.
-        Err(fault) => return Ok(Pulled::Failed(fault)),
+        Some(Err(fault)) => return Ok(Pulled::Failed(fault)),
+        None => return stopped,
     };
     ports
         .state
@@ -73,10 +79,7 @@ pub(super) async fn pull(
     if ports.stop.is_raised() {
         // Not sent yet, and so not begun: an orderly stop sends no new pulls.
         ports.state.record(Change::PullEnded(feed.clone(), None)).await?;
-        return Ok(Pulled::Empty {
-            ready: was_ready,
-            took: std::time::Duration::MAX,
-        });
+        return stopped;
     }
     let begun = Instant::now();
     let mut intake = Intake::new(incoming, room);
@@ -88,6 +91,7 @@ pub(super) async fn pull(
             Ok(Pulled::Failed(fault))
         }
         Err(PullFault::Suspect(fault)) => {
+            give_up(ports, feed, intake.incoming, &fault).await;
             ledger.ended(Some(fault.to_string())).await?;
             Ok(Pulled::Failed(fault))
         }
@@ -358,6 +362,7 @@ pub(super) async fn put_aside(ports: &FeedPorts, file: &BatchFile, reason: &str)
             file.feed
         ),
     }
+    measure_aside(ports).await;
 }
 
 /// The dispatcher says how many events it has put into an answer.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::naming::name_streams;
 use super::pull::{Pulled, pull};
 use super::quiesce::OpenPull;
+use super::room::reserve;
 use super::{EventBackupActor, LEAST_EXPECTED, Phase};
 use crate::hit_cache::{AwaitAdmission, AwaitLeftovers, NameStreams};
 use crate::ports::dispatcher::Pull;
@@ -46,7 +47,7 @@ impl EventBackupActor {
             let room = tokio::select! {
                 biased;
                 () = ports.stop.raised() => return None,
-                room = ports.room.reserve(expected) => room,
+                room = reserve(&ports, &request.feed, expected) => room,
             };
             in_flight.set(Some(OpenPull {
                 since: Instant::now(),

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::pull::{Unscanned, count_contents, put_aside, scan_file};
+use super::room::measure_aside;
 use super::{FeedPorts, remove};
 use crate::fault::Fault;
 use crate::fault_point::{self, FaultPoint};
@@ -72,6 +73,7 @@ pub async fn recover(ports: &FeedPorts) -> Result<BTreeMap<Feed, Leftovers>, Sta
             adopt(ports, file, bytes, &mut leftovers).await?;
         }
     }
+    measure_aside(ports).await;
     // Only now: a batch that has been adopted took the mark of its pull with it.
     suspect_marks(ports).await?;
     for sealed in ports.state.sealed()? {

@@ -29,14 +29,24 @@ pub trait ReadSeek: Read + Seek + Send {}
 
 impl<T: Read + Seek + Send> ReadSeek for T {}
 
-/// A file that is being received. Dropped without [`IncomingAnswer::keep`], it is gone.
+/// A file that is being received. Dropped without [`IncomingAnswer::keep`], it is gone, or put aside as by
+/// [`IncomingAnswer::give_up`].
 #[async_trait(?Send)]
 pub trait IncomingAnswer: AnswerSink {
     /// Makes it durable under its final name; returns after the directory has been synced.
     ///
+    /// A full disk is waited out.
+    ///
     /// # Errors
-    /// The disk is full or failing: the answer is *not* safe.
+    /// The disk is failing: the answer is *not* safe.
     async fn keep(self: Box<Self>) -> Result<(), Fault>;
+
+    /// The answer broke off, for this reason. What came in of it goes, unless it was held up by a full disk: then it
+    /// is put aside, for the disk and not the dispatcher may be why it broke off. Says where, and how many bytes.
+    ///
+    /// # Errors
+    /// The disk is failing.
+    async fn give_up(self: Box<Self>, reason: &str) -> Result<Option<(String, u64)>, Fault>;
 }
 
 /// Files of received answers.
@@ -45,7 +55,8 @@ pub trait Journal {
     /// Opens the file of an answer that is about to come in. Costs nothing until the first byte.
     ///
     /// # Errors
-    /// The disk is full or failing: then nothing must be pulled.
+    /// The disk is full ([`FaultKind::NoRoom`](crate::fault::FaultKind::NoRoom)) or failing: then nothing must be
+    /// pulled.
     async fn receive(&self, file: &BatchFile) -> Result<Box<dyn IncomingAnswer>, Fault>;
 
     /// Opens a file for reading; blocking, for the blocking pool.
@@ -68,6 +79,12 @@ pub trait Journal {
     /// # Errors
     /// The disk is failing; the file stays.
     async fn put_aside(&self, file: &BatchFile, reason: &str) -> Result<String, Fault>;
+
+    /// Bytes of all that has been put aside, in this start and earlier ones, and not been taken away by an operator.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    async fn bytes_aside(&self) -> Result<u64, Fault>;
 
     /// All files, oldest first per feed, with their lengths in bytes; at a start.
     ///

@@ -172,6 +172,10 @@ impl IncomingAnswer for Incoming {
             .make(JournalCall::Keep, &self.file.feed, effect)
             .await
     }
+
+    async fn give_up(self: Box<Self>, _reason: &str) -> Result<Option<(String, u64)>, Fault> {
+        Ok(None)
+    }
 }
 
 impl JournalOpener for MemoryJournal {
@@ -235,6 +239,11 @@ impl Journal for MemoryJournal {
             })
         };
         self.calls.make(JournalCall::PutAside, &file.feed, effect).await
+    }
+
+    async fn bytes_aside(&self) -> Result<u64, Fault> {
+        let disk = lock(&self.disk);
+        Ok(disk.aside.iter().map(|aside| aside.content.len() as u64).sum())
     }
 
     fn files(&self) -> Result<Vec<(BatchFile, u64)>, Fault> {

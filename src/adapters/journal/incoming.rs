@@ -1,9 +1,11 @@
 //! An answer on its way to the disk.
+//!
+//! Where the disk has no room it waits, reads nothing more from the network, and goes on at the byte it had come to
+//! when there is room. What has come in is not thrown away if it never becomes whole: it is put aside.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::fault::Fault;
 use actors::fault_point::{self, FaultPoint};
@@ -14,39 +16,22 @@ use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 
-use super::disk::blocking;
+use super::disk::{blocking, fault};
 use super::layout::Layout;
+use super::part::Part;
+use crate::adapters::volume::{Volume, is_no_room};
 
 /// What is written at once.
 const BLOCK: usize = 256 * 1024;
 
+/// How long is waited before a full disk is tried again.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// How many waits go by between two log lines.
+const WAITS_PER_LINE: u32 = 120;
+
 const TAKE: &str = "write answer";
 const KEEP: &str = "keep answer";
-
-/// A file without its name yet. Dropped, it is gone; one that has been given its name has gone already.
-struct Part {
-    path: PathBuf,
-    file: File,
-}
-
-impl Part {
-    fn create(path: PathBuf) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create_new(true).open(&path)?;
-        Ok(Self { path, file })
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                log::warn!("{} is left until the next start: {error}", self.path.display());
-            }
-            _ => {}
-        }
-    }
-}
 
 /// Bytes that wait to be written, and the memory reserved for them.
 struct Block {
@@ -54,40 +39,131 @@ struct Block {
     _reserved: Reservation,
 }
 
+/// What is to be written next: the block, from where the last attempt ended, then the chunk.
+#[derive(Default)]
+struct Load {
+    block: Option<Block>,
+    from: usize,
+    chunk: Bytes,
+}
+
+impl Load {
+    fn write_to(&mut self, part: &mut Part) -> io::Result<()> {
+        if let Some(block) = &self.block {
+            while self.from < block.bytes.len() {
+                self.from += part.write(&block.bytes[self.from..])?;
+            }
+        }
+        (self.block, self.from) = (None, 0);
+        while !self.chunk.is_empty() {
+            let written = part.write(&self.chunk)?;
+            self.chunk.advance(written);
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        let block = self.block.as_ref().map_or(0, |block| block.bytes.len());
+        block - self.from + self.chunk.len()
+    }
+}
+
+/// All that is needed to go on with an answer on any thread.
+struct Work {
+    layout: Arc<Layout>,
+    volume: Arc<Volume>,
+    batch: BatchFile,
+    part: Option<Part>,
+    load: Load,
+    /// Nothing more comes: what there is gets its name.
+    is_complete: bool,
+    /// Tells of what could not be written, if it ends like this.
+    waits: bool,
+}
+
+impl Work {
+    /// Goes on where the last attempt ended.
+    fn go_on(&mut self) -> io::Result<()> {
+        self.volume.check_for_answer()?;
+        fault_point::try_pass(FaultPoint::AnswerWriting)?;
+        let part = match &mut self.part {
+            Some(part) => part,
+            none => none.insert(Part::create(&self.layout, &self.batch)?),
+        };
+        self.load.write_to(part)?;
+        if self.is_complete { part.keep() } else { Ok(()) }
+    }
+
+    /// The same; where the disk is why it does not become whole, what there is is kept all the same.
+    fn attempt(&mut self) -> io::Result<()> {
+        let done = self.go_on();
+        if let (Err(error), Some(part)) = (&done, &mut self.part) {
+            part.hold_up(&match is_no_room(error) {
+                true => "the disk had no room while it came in".to_owned(),
+                false => error.to_string(),
+            });
+        }
+        done
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if self.waits && self.load.len() > 0 {
+            log::error!(
+                "feed {}: {} bytes of an answer that found no room on the disk are given up with the program's end: \
+                 this is a suspect pull",
+                self.batch.feed,
+                self.load.len()
+            );
+        }
+    }
+}
+
 /// See [`super::FileJournal`].
 pub(super) struct IncomingFile {
-    layout: Arc<Layout>,
     buffers: MemoryBudget,
-    file: BatchFile,
-    part: Option<Part>,
-    block: Option<Block>,
-    /// False while a write is under way, and for good if it failed or was not waited for: then there is a hole.
-    is_whole: bool,
+    batch: BatchFile,
+    filling: Option<Block>,
+    /// Gone while a write is under way, and for good if it failed or was not waited for: then there is a hole.
+    work: Option<Box<Work>>,
 }
 
 impl IncomingFile {
-    pub(super) fn new(layout: Arc<Layout>, buffers: MemoryBudget, file: BatchFile) -> Self {
-        Self {
+    pub(super) fn new(
+        layout: Arc<Layout>,
+        volume: Arc<Volume>,
+        buffers: MemoryBudget,
+        batch: BatchFile,
+    ) -> Self {
+        let work = Work {
             layout,
-            buffers,
-            file,
+            volume,
+            batch: batch.clone(),
             part: None,
-            block: None,
-            is_whole: true,
+            load: Load::default(),
+            is_complete: false,
+            waits: false,
+        };
+        Self {
+            buffers,
+            batch,
+            filling: None,
+            work: Some(Box::new(work)),
         }
     }
 
     /// Puts as much of `chunk` as fits into the block; false if there is none, and none is free.
     fn fill(&mut self, chunk: &mut Bytes) -> bool {
-        if self.block.is_none() {
+        if self.filling.is_none() {
             // Without waiting: a block may be held for as long as the dispatcher takes for its next byte.
             let reserved = self.buffers.reserve(BLOCK as u64).now_or_never();
-            self.block = reserved.map(|_reserved| Block {
+            self.filling = reserved.map(|_reserved| Block {
                 bytes: Vec::with_capacity(BLOCK),
                 _reserved,
             });
         }
-        let Some(block) = &mut self.block else {
+        let Some(block) = &mut self.filling else {
             return false;
         };
         let fits = chunk.len().min(BLOCK - block.bytes.len());
@@ -96,35 +172,84 @@ impl IncomingFile {
         true
     }
 
+    fn is_full(&self) -> bool {
+        self.filling
+            .as_ref()
+            .is_some_and(|block| block.bytes.len() == BLOCK)
+    }
+
     fn check_whole(&self, operation: &'static str) -> Result<(), Fault> {
-        match self.is_whole {
-            true => Ok(()),
-            false => Err(Fault::corrupt(
+        match self.work {
+            Some(_) => Ok(()),
+            None => Err(Fault::corrupt(
                 operation,
-                &self.file.feed,
+                &self.batch.feed,
                 "an earlier part of the answer is not on disk",
             )),
         }
     }
 
-    async fn write(&mut self, block: Option<Block>, chunk: Bytes) -> Result<(), Fault> {
-        self.is_whole = false;
-        let (part, layout, file) = (self.part.take(), self.layout.clone(), self.file.clone());
-        let written = blocking(TAKE, &self.file.feed, move || {
-            fault_point::try_pass(FaultPoint::AnswerWriting)?;
-            let mut part = match part {
-                Some(part) => part,
-                None => Part::create(layout.part(&file))?,
-            };
-            if let Some(block) = block {
-                part.file.write_all(&block.bytes)?;
+    /// Writes what has been filled and `chunk`, and waits for room as long as there is none.
+    async fn write(&mut self, operation: &'static str, chunk: Bytes) -> Result<(), Fault> {
+        self.check_whole(operation)?;
+        let Some(mut work) = self.work.take() else {
+            return Ok(());
+        };
+        work.load.block = self.filling.take();
+        work.load.chunk = chunk;
+        for waits in 0_u32.. {
+            let (back, done) = blocking(operation, &self.batch.feed, move || {
+                let done = work.attempt();
+                Ok((work, done))
+            })
+            .await?;
+            work = back;
+            match done {
+                Ok(()) => {
+                    self.went_on(waits);
+                    work.waits = false;
+                    break;
+                }
+                Err(error) if is_no_room(&error) => {
+                    work.waits = true;
+                    self.tell(&work.volume, waits, &error);
+                    tokio::time::sleep(WAIT).await;
+                }
+                Err(error) => {
+                    let fault = fault(operation, &self.batch.feed, error);
+                    // What is left of it is put aside by being dropped, which blocks.
+                    blocking(operation, &self.batch.feed, move || {
+                        drop(work);
+                        Ok(())
+                    })
+                    .await?;
+                    return Err(fault);
+                }
             }
-            part.file.write_all(&chunk)?;
-            Ok(part)
-        });
-        self.part = Some(written.await?);
-        self.is_whole = true;
+        }
+        self.work = Some(work);
         Ok(())
+    }
+
+    fn tell(&self, volume: &Volume, waits: u32, error: &io::Error) {
+        if waits.is_multiple_of(WAITS_PER_LINE) {
+            log::error!(
+                "feed {}: there is no room for the answer that is coming in on {}: {error}. It waits, and nothing is \
+                 lost: make room, or enlarge the volume, and it goes on by itself",
+                self.batch.feed,
+                volume.describe()
+            );
+        }
+    }
+
+    fn went_on(&self, waits: u32) {
+        if waits > 0 {
+            log::info!(
+                "feed {}: there is room again; the answer goes on after {:.1?}",
+                self.batch.feed,
+                WAIT * waits
+            );
+        }
     }
 }
 
@@ -134,15 +259,10 @@ impl AnswerSink for IncomingFile {
         self.check_whole(TAKE)?;
         while !chunk.is_empty() {
             if !self.fill(&mut chunk) {
-                return self.write(None, chunk).await;
+                return self.write(TAKE, chunk).await;
             }
-            if self
-                .block
-                .as_ref()
-                .is_some_and(|block| block.bytes.len() == BLOCK)
-            {
-                let block = self.block.take();
-                self.write(block, Bytes::new()).await?;
+            if self.is_full() {
+                self.write(TAKE, Bytes::new()).await?;
             }
         }
         Ok(())
@@ -153,17 +273,29 @@ impl AnswerSink for IncomingFile {
 impl IncomingAnswer for IncomingFile {
     async fn keep(mut self: Box<Self>) -> Result<(), Fault> {
         self.check_whole(KEEP)?;
-        let block = self.block.take();
-        self.write(block, Bytes::new()).await?;
-        let Some(part) = self.part.take() else {
-            return Ok(());
+        if let Some(work) = &mut self.work {
+            work.is_complete = true;
+        }
+        self.write(KEEP, Bytes::new()).await
+    }
+
+    async fn give_up(mut self: Box<Self>, reason: &str) -> Result<Option<(String, u64)>, Fault> {
+        const GIVE_UP: &str = "put broken answer aside";
+        let parts = self.work.as_ref().and_then(|work| work.part.as_ref());
+        if !parts.is_some_and(Part::is_held_up) {
+            return Ok(None);
+        }
+        self.write(GIVE_UP, Bytes::new()).await?;
+        let (Some(mut work), reason) = (self.work.take(), reason.to_owned()) else {
+            return Ok(None);
         };
-        let (layout, file) = (self.layout.clone(), self.file.clone());
-        blocking(KEEP, &self.file.feed, move || {
-            fault_point::try_pass(FaultPoint::AnswerWritten)?;
-            part.file.sync_data()?;
-            fault_point::try_pass(FaultPoint::AnswerSynced)?;
-            layout.adopt(&part.path, &file)
+        blocking(GIVE_UP, &self.batch.feed, move || {
+            let Some(part) = &mut work.part else {
+                return Ok(None);
+            };
+            let place = part.put_aside(&reason)?;
+            let bytes = place.metadata()?.len();
+            Ok(Some((place.display().to_string(), bytes)))
         })
         .await
     }

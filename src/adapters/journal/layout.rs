@@ -14,8 +14,18 @@ use actors::ports::journal::BatchFile;
 use actors::timestamp::Timestamp;
 
 use super::disk::sync_directory;
+use crate::adapters::volume::is_no_room;
 
 const SUFFIX: &str = ".answer";
+
+/// Being received.
+const PART: &str = ".part";
+
+/// Being received, and held up by the disk.
+const HELD: &str = ".held";
+
+/// How much of the name of a feed the name of a file bears.
+const MOST_OF_FEED: usize = 150;
 
 /// Names of files and directories below one root.
 pub(super) struct Layout {
@@ -73,14 +83,29 @@ impl Layout {
         }
         for entry in fs::read_dir(&self.incoming)? {
             let entry = entry?;
-            let is_ours =
-                entry.file_type()?.is_file() && entry.file_name().to_string_lossy().ends_with(".part");
-            if is_ours {
-                fs::remove_file(entry.path())?;
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            let is_file = entry.file_type()?.is_file();
+            if is_file && name.ends_with(PART) {
+                fs::remove_file(path)?;
+            } else if is_file && name.ends_with(HELD) {
+                self.put_held_aside(&path, &name)?;
             } else {
-                report_foreign(&entry.path());
+                report_foreign(&path);
             }
         }
+        Ok(())
+    }
+
+    /// The program ended before the disk had room for all of it.
+    fn put_held_aside(&self, path: &Path, name: &str) -> io::Result<()> {
+        make_directory(&self.aside)?;
+        let reason = "not whole: it waited for room on the disk when the program ended";
+        let place = move_with_reason(path, &self.aside, name, reason)?;
+        log::error!(
+            "what came in of an answer that {reason} is kept at {}: keep it, and report it",
+            place.display()
+        );
         Ok(())
     }
 
@@ -91,7 +116,21 @@ impl Layout {
     /// A name under which nothing has been received yet.
     pub(super) fn part(&self, file: &BatchFile) -> PathBuf {
         let number = self.received.fetch_add(1, Ordering::Relaxed);
-        self.incoming.join(format!("{:016}-{number}.part", file.seq))
+        self.incoming.join(format!("{:016}-{number}{PART}", file.seq))
+    }
+
+    /// Gives a file that is being received a name under which the next start keeps it; for people it names the feed.
+    pub(super) fn hold_up(&self, part: &Path, file: &BatchFile) -> io::Result<PathBuf> {
+        let feed = file.feed.to_string().replace('/', "~");
+        let feed: String = feed
+            .chars()
+            .filter(char::is_ascii_graphic)
+            .take(MOST_OF_FEED)
+            .collect();
+        let name = format!("{:016}-{}.{feed}{HELD}", file.seq, file.received.as_micros());
+        let held = self.incoming.join(name);
+        rename_to_new(part, &held)?;
+        Ok(held)
     }
 
     /// The directory of a feed below `top`; it is there on return, durably.
@@ -111,12 +150,12 @@ impl Layout {
         Ok(whole)
     }
 
-    /// Gives a file that has been received and synced its name; durable on return.
-    pub(super) fn adopt(&self, part: &Path, file: &BatchFile) -> io::Result<()> {
+    /// Gives a file that has been received and synced its name, and says in which directory; durable once that has
+    /// been synced.
+    pub(super) fn adopt(&self, part: &Path, file: &BatchFile) -> io::Result<PathBuf> {
         let directory = self.directory(&self.journal, &file.feed)?;
         rename_to_new(part, &directory.join(name_of(file)))?;
-        fault_point::try_pass(FaultPoint::AnswerRenamed)?;
-        sync_directory(&directory)
+        Ok(directory)
     }
 
     /// Where a file lies, if no symbolic link leads there.
@@ -148,19 +187,27 @@ impl Layout {
         }
     }
 
-    /// Moves a file to where an operator finds it; the reason comes first, so that no file lies there without one.
+    /// Moves a file to where an operator finds it.
     pub(super) fn put_aside(&self, file: &BatchFile, reason: &str) -> io::Result<PathBuf> {
-        let path = self.checked_path(file)?;
+        self.move_aside(&self.checked_path(file)?, file, reason)
+    }
+
+    /// The same for what came in of an answer that did not become whole.
+    pub(super) fn put_part_aside(&self, part: &Path, file: &BatchFile, reason: &str) -> io::Result<PathBuf> {
+        self.move_aside(part, file, reason)
+    }
+
+    fn move_aside(&self, path: &Path, file: &BatchFile, reason: &str) -> io::Result<PathBuf> {
         let directory = self.directory(&self.aside, &file.feed)?;
-        let aside = directory.join(name_of(file));
-        let text = directory.join(format!("{}.reason.txt", name_of(file)));
-        let mut reason_file = File::create(&text)?;
-        reason_file.write_all(format!("{reason}\n").as_bytes())?;
-        reason_file.sync_data()?;
-        fault_point::try_pass(FaultPoint::AsideExplained)?;
-        rename_to_new(&path, &aside)?;
-        sync_directory(&directory)?;
-        Ok(aside)
+        move_with_reason(path, &directory, &name_of(file), reason)
+    }
+
+    /// Bytes of all that has been put aside and not been taken away yet.
+    pub(super) fn bytes_aside(&self) -> io::Result<u64> {
+        match fs::symlink_metadata(&self.aside) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            found => bytes_below(&self.aside, &found?),
+        }
     }
 
     /// All files, oldest first per feed, with their lengths.
@@ -180,6 +227,43 @@ impl Layout {
         files.sort();
         Ok(files)
     }
+}
+
+/// Moves a file to a directory under this name; the reason comes first, so that no file lies there without one.
+fn move_with_reason(path: &Path, directory: &Path, name: &str, reason: &str) -> io::Result<PathBuf> {
+    let place = directory.join(name);
+    let text = directory.join(format!("{name}.reason.txt"));
+    match write_text(&text, reason) {
+        // A full disk has room for a name all the same; the reason is logged too.
+        Err(error) if is_no_room(&error) => log::warn!("{} is not whole: {error}", text.display()),
+        written => written?,
+    }
+    fault_point::try_pass(FaultPoint::AsideExplained)?;
+    rename_to_new(path, &place)?;
+    sync_directory(directory)?;
+    Ok(place)
+}
+
+fn write_text(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(format!("{text}\n").as_bytes())?;
+    file.sync_data()
+}
+
+fn bytes_below(path: &Path, found: &fs::Metadata) -> io::Result<u64> {
+    if !found.is_dir() {
+        return Ok(if found.is_file() { found.len() } else { 0 });
+    }
+    let mut bytes = 0;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        // Without following links; what an operator takes away meanwhile is gone.
+        match entry.metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => bytes += bytes_below(&entry.path(), &found?)?,
+        }
+    }
+    Ok(bytes)
 }
 
 /// Makes a directory, and its entry durable also if it is there: who made it may not have come so far.

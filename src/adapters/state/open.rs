@@ -12,6 +12,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actors::fault_point::{self, FaultPoint};
@@ -20,7 +21,8 @@ use actors::ports::state::StateFault;
 use super::keys;
 use super::lock::{Lock, NoLock, Note};
 use super::rows;
-use super::table::{SledTable, Store, Table, fault, is_full};
+use super::table::{SledTable, Store, Table, fault};
+use crate::adapters::volume::{Volume, is_no_room};
 
 /// The version of the layout of rows that this program reads and writes.
 const LAYOUT: u64 = 1;
@@ -101,7 +103,7 @@ impl OpenError {
     }
 
     fn io(error: io::Error, path: &Path) -> Self {
-        if is_full(&error) {
+        if is_no_room(&error) {
             return Self::of(StateFault::Full(error.to_string()), path);
         }
         let path = path.to_owned();
@@ -125,7 +127,7 @@ impl OpenError {
 }
 
 /// Opens the database below `root`, and what opens it again.
-pub(super) fn open(root: &Path) -> Result<(SledStore, SledTable), OpenError> {
+pub(super) fn open(root: &Path, volume: Arc<Volume>) -> Result<(SledStore, SledTable), OpenError> {
     fs::create_dir_all(root).map_err(|error| OpenError::io(error, root))?;
     let lock = take_lock(root)?;
     let directory = root.join("state");
@@ -150,7 +152,12 @@ pub(super) fn open(root: &Path) -> Result<(SledStore, SledTable), OpenError> {
             detail: format!("it ends with commit {commits}, but commit {noted} was on disk"),
         });
     }
-    Ok((SledStore { directory, lock }, table))
+    let store = SledStore {
+        directory,
+        lock,
+        volume,
+    };
+    Ok((store, table))
 }
 
 fn take_lock(root: &Path) -> Result<Lock, OpenError> {
@@ -168,6 +175,7 @@ fn take_lock(root: &Path) -> Result<Lock, OpenError> {
 pub(super) struct SledStore {
     directory: PathBuf,
     lock: Lock,
+    volume: Arc<Volume>,
 }
 
 impl Store for SledStore {
@@ -181,6 +189,10 @@ impl Store for SledStore {
         if let Err(error) = self.lock.note(Note { start, commit }) {
             log::warn!("the lock file of local state cannot be written: {error}");
         }
+    }
+
+    fn make_room(&mut self) -> bool {
+        self.volume.lend()
     }
 }
 

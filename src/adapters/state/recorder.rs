@@ -1,6 +1,6 @@
 //! The port, over a table: changes go to the writer, reads to the table.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const QUEUE: usize = 1024;
 /// How long the end of the writer is waited for when the state is dropped without [`Recorder::close`].
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
-/// The table, while it is open.
+/// The table, while it is open. The writer holds the lock for writing only while it puts a table in or takes one out.
 pub(super) type Slot<T> = Arc<RwLock<Option<T>>>;
 
 /// What the writer tells of itself.
@@ -123,7 +123,14 @@ impl<T: Table> Recorder<T> {
     }
 
     fn read<A>(&self, read: impl FnOnce(&T) -> Result<A, StateFault>) -> Result<A, StateFault> {
-        let table = self.shared.table.read().unwrap_or_else(PoisonError::into_inner);
+        // Never waits: whoever reads may be the thread of the actors.
+        let table = match self.shared.table.try_read() {
+            Ok(table) => table,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(StateFault::Full("it is just being opened again".to_owned()));
+            }
+        };
         match table.as_ref() {
             Some(table) => read(table),
             None if self.shared.requests.strong_count() == 0 => Err(closed()),

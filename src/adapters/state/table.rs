@@ -1,10 +1,12 @@
 //! One ordered table of small rows, as sled keeps it; a trait, so that tests can break it anywhere.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::Duration;
 
 use actors::ports::state::StateFault;
+
+use crate::adapters::volume::is_no_room;
 
 /// A key and its value.
 pub type KeyValue = (Vec<u8>, Vec<u8>);
@@ -57,6 +59,14 @@ pub trait Store: Send {
     /// Notes outside of the table how far it has come, now that this is durable in there; what the table shows
     /// at a later start must not be less. Costs no sync: a note that a power cut takes back is an older note.
     fn note(&mut self, start: u64, commit: u64);
+
+    /// Makes room for the table on a disk that is full, if it can.
+    fn make_room(&mut self) -> bool;
+
+    /// How long is waited between two times that the table is opened again.
+    fn rest(&self) -> Duration {
+        Duration::from_secs(2)
+    }
 }
 
 /// Most that sled may use for cached pages. Rows are read and written once or twice; the log is what counts.
@@ -92,18 +102,10 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.unwrap_or("a panic without a text").to_owned()
 }
 
-/// Whether an error says that the disk, or a quota, is used up.
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
-}
-
 /// What a failed call of an open database means.
 pub(super) fn fault(error: sled::Error) -> StateFault {
     match error {
-        sled::Error::Io(error) if is_full(&error) => StateFault::Full(error.to_string()),
+        sled::Error::Io(error) if is_no_room(&error) => StateFault::Full(error.to_string()),
         other => StateFault::Broken(other.to_string()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actors::ports::state::StateFault;
 
@@ -29,6 +30,10 @@ struct Inner {
     flushes: usize,
     most_unflushed: usize,
     room: Option<usize>,
+    reserve: Option<usize>,
+    rest: Duration,
+    opened: usize,
+    opening: Arc<Mutex<()>>,
 }
 
 impl Disk {
@@ -76,6 +81,26 @@ impl Disk {
     pub fn leave_room(&self, writes: Option<usize>) {
         self.with(|inner| inner.room = writes);
     }
+
+    /// Keeps room for this many writes back, until it is asked for.
+    pub fn reserve(&self, writes: usize) {
+        self.with(|inner| inner.reserve = Some(writes));
+    }
+
+    /// How long is waited between two times that it is opened again.
+    pub fn set_rest(&self, rest: Duration) {
+        self.with(|inner| inner.rest = rest);
+    }
+
+    /// How often it was opened.
+    pub fn opened(&self) -> usize {
+        self.with(|inner| inner.opened)
+    }
+
+    /// While it is locked, opening takes its time.
+    pub fn opening(&self) -> Arc<Mutex<()>> {
+        self.with(|inner| inner.opening.clone())
+    }
 }
 
 impl Store for Disk {
@@ -83,6 +108,12 @@ impl Store for Disk {
 
     /// Finds what was durable.
     fn open(&mut self) -> Result<MapTable, StateFault> {
+        let opening = self.with(|inner| {
+            inner.opened += 1;
+            inner.opening.clone()
+        });
+        // Held by a test for as long as opening is to take.
+        drop(opening.lock());
         self.with(|inner| inner.writes.truncate(inner.durable));
         let rows = self.open_rows();
         Ok(MapTable {
@@ -97,6 +128,20 @@ impl Store for Disk {
             .get(super::keys::COMMITS)
             .map(|value| String::from_utf8(value.clone()).unwrap());
         assert_eq!(durable, Some(commit.to_string()), "noted before it is durable");
+    }
+
+    fn make_room(&mut self) -> bool {
+        self.with(|inner| match inner.reserve.take() {
+            Some(writes) => {
+                inner.room = inner.room.map(|room| room + writes);
+                true
+            }
+            None => false,
+        })
+    }
+
+    fn rest(&self) -> Duration {
+        self.with(|inner| inner.rest)
     }
 }
 

@@ -348,6 +348,66 @@ async fn a_full_disk_fails_what_was_asked_and_ends_by_itself() {
 }
 
 #[tokio::test]
+async fn readers_do_not_wait_while_it_is_opened_again() {
+    let disk = Disk::default();
+    let state = open(&disk);
+    state.name_streams(streams(0..2), at(1)).await.unwrap();
+    let opening = disk.opening();
+    let held = opening.lock().unwrap();
+    disk.leave_room(Some(0));
+    let naming = state.name_streams(streams(2..3), at(1));
+    tokio::pin!(naming);
+    let (tell, told) = std::sync::mpsc::channel();
+    let reader = state.clone();
+    std::thread::spawn(move || {
+        while reader.marks().is_ok() {}
+        tell.send(reader.marks()).unwrap();
+    });
+    assert_eq!(
+        futures_util::FutureExt::now_or_never(&mut naming),
+        None,
+        "it is asked for"
+    );
+    let seen = told.recv_timeout(std::time::Duration::from_secs(20));
+    assert!(matches!(seen, Ok(Err(StateFault::Full(_)))), "{seen:?}");
+    drop(held);
+    assert!(matches!(naming.await, Err(StateFault::Full(_))));
+    assert_eq!(state.pending_from(0, 99).unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn it_is_not_opened_again_with_every_request() {
+    let disk = Disk::default();
+    disk.set_rest(std::time::Duration::from_secs(3600));
+    let state = open(&disk);
+    disk.leave_room(Some(0));
+    for _ in 0..20 {
+        let named = state.name_streams(streams(0..2), at(1)).await;
+        assert!(matches!(named, Err(StateFault::Full(_))), "{named:?}");
+    }
+    assert_eq!(disk.opened(), 2, "at the start, and once since then");
+}
+
+#[tokio::test]
+async fn room_that_is_kept_back_is_used_when_there_is_no_other() {
+    let disk = Disk::default();
+    disk.set_rest(std::time::Duration::from_secs(3600));
+    disk.reserve(1000);
+    let state = open(&disk);
+    disk.leave_room(Some(0));
+    let named = state.name_streams(streams(0..2), at(1)).await;
+    assert!(matches!(named, Err(StateFault::Full(_))), "{named:?}");
+    let named = state.name_streams(streams(0..2), at(1)).await.unwrap();
+    assert_eq!(named.added, 2);
+    disk.leave_room(Some(0));
+    disk.reserve(1000);
+    let before = disk.opened();
+    assert_eq!(state.close().await, Ok(()), "an end in good order");
+    assert_eq!(disk.opened(), before + 1);
+    assert_eq!(open(&disk).counts().pending, 2);
+}
+
+#[tokio::test]
 async fn a_closed_state_says_so_and_has_kept_everything() {
     let disk = Disk::default();
     let state = open(&disk);

@@ -1,10 +1,12 @@
 //! The one thread that writes: takes what was asked for, writes it, syncs once, answers all.
 //!
 //! When the disk is full everything asked for meanwhile is answered so, and the table is closed and opened again,
-//! for sled does not recover by itself; until that succeeds it is tried again with every request.
+//! for sled does not recover by itself; until that succeeds it is tried again with every request, but not more often
+//! than every two seconds. Room that was kept back for this is used first. The table is opened and mended before
+//! others see it, and nobody waits for that.
 
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actors::fault_point::{self, FaultPoint};
 use actors::ports::state::{Change, NamedStreams, StateFault};
@@ -54,6 +56,8 @@ pub(super) struct Writer<T: Table> {
     memory: Memory,
     /// False from a fault on until the table has been opened anew and mended.
     is_whole: bool,
+    /// The table is not opened again before.
+    not_before: Instant,
 }
 
 impl<T: Table> Writer<T> {
@@ -89,6 +93,7 @@ impl<T: Table> Writer<T> {
             counts,
             memory,
             is_whole: true,
+            not_before: Instant::now(),
         };
         writer.publish_counts();
         Ok(writer)
@@ -103,6 +108,10 @@ impl<T: Table> Writer<T> {
         while let Some(first) = requests.blocking_recv() {
             let mut close = None;
             let mut replies = Vec::new();
+            if matches!(first, Request::Close(_)) {
+                // There is no later.
+                self.not_before = Instant::now();
+            }
             let mut made = self.reopen_if_closed();
             if first.may_gather() {
                 std::thread::sleep(GATHERING);
@@ -134,8 +143,19 @@ impl<T: Table> Writer<T> {
         }
     }
 
-    /// Writes down what there is, unless a change may be half made, and lets go of the table.
+    /// Writes down what there is, and lets go of the table. A full disk gets one more try, with room that was kept back.
     fn close(&mut self) -> Result<(), StateFault> {
+        match self.close_once() {
+            Err(StateFault::Full(_)) if self.store.make_room() => {
+                self.reopen()?;
+                self.close_once()
+            }
+            closed => closed,
+        }
+    }
+
+    /// Writes down what there is, unless a change may be half made, and lets go of the table.
+    fn close_once(&mut self) -> Result<(), StateFault> {
         if !self.is_whole {
             self.close_table();
             return Ok(());
@@ -205,6 +225,9 @@ impl<T: Table> Writer<T> {
             log::warn!("{fault}; {} changes are not recorded", replies.len());
             if matches!(fault, StateFault::Full(_)) {
                 self.close_table();
+                if self.store.make_room() {
+                    self.not_before = Instant::now();
+                }
                 // Readers need it; whoever wants to write will see the same fault again.
                 let _ = self.reopen_if_closed();
             }
@@ -218,22 +241,37 @@ impl<T: Table> Writer<T> {
 
     /// After a full disk sled fails for good; opened again it goes on.
     fn reopen_if_closed(&mut self) -> Result<(), StateFault> {
-        let mut slot = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        if slot.is_none() {
-            let table = self.store.open()?;
-            pass(FaultPoint::StateReopened)?;
-            self.memory.opened(&table)?;
-            mend(&table, &mut self.memory)?;
-            self.memory.counts = Census::of(&table)?.counts();
-            *slot = Some(table);
-            self.is_whole = true;
+        let is_open = self
+            .table
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some();
+        if is_open {
+            return Ok(());
         }
+        if Instant::now() < self.not_before {
+            return Err(StateFault::Full("it waits to be opened again".to_owned()));
+        }
+        let reopened = self.reopen();
+        self.not_before = Instant::now() + self.store.rest();
+        reopened
+    }
+
+    fn reopen(&mut self) -> Result<(), StateFault> {
+        let table = self.store.open()?;
+        pass(FaultPoint::StateReopened)?;
+        self.memory.opened(&table)?;
+        mend(&table, &mut self.memory)?;
+        self.memory.counts = Census::of(&table)?.counts();
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Some(table);
+        self.is_whole = true;
         Ok(())
     }
 
+    /// The table is dropped, which takes its time, when nobody has to wait for it any more.
     fn close_table(&self) {
-        let mut slot = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        drop(slot.take());
+        let table = self.table.write().unwrap_or_else(PoisonError::into_inner).take();
+        drop(table);
     }
 
     fn publish_counts(&self) {

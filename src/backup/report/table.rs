@@ -18,6 +18,8 @@ pub(super) struct Backlog {
     pub(super) failed: u64,
     pub(super) suspect_pulls: u64,
     pub(super) journal_bytes: u64,
+    /// What was put aside, for an operator to look at.
+    pub(super) aside_bytes: u64,
 }
 
 /// The figures of all sources, each under its name.
@@ -184,8 +186,12 @@ impl Snapshot {
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!("; {} {what}", HumanCount(count)))
         .collect();
+        let aside = match self.backlog.aside_bytes {
+            0 => String::new(),
+            bytes => format!(", {} put aside", HumanBytes(bytes)),
+        };
         format!(
-            "backlog: {} streams pending{queue}, {} in the journal; remembered: {} missing, {} failed, {} suspect \
+            "backlog: {} streams pending{queue}, {} in the journal{aside}; remembered: {} missing, {} failed, {} suspect \
              pulls{odd}",
             HumanCount(self.backlog.pending),
             HumanBytes(self.backlog.journal_bytes),
@@ -208,6 +214,7 @@ impl Snapshot {
             ("events_backlog", all.events_backlog.into()),
             ("streams_pending", backlog.pending.into()),
             ("journal_bytes", backlog.journal_bytes.into()),
+            ("aside_bytes", backlog.aside_bytes.into()),
             ("remembered_missing", backlog.missing.into()),
             ("remembered_failed", backlog.failed.into()),
             ("remembered_suspect_pulls", backlog.suspect_pulls.into()),

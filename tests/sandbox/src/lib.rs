@@ -9,6 +9,7 @@
 //! | How is the program run for the demo? | [`child`] |
 //! | What lies in `testdata/`? | [`testdata`] |
 //! | What does a backup take? | [`measure`] |
+//! | How is a disk made full? | [`small_disk`] |
 //! | How can the bucket be made to fail, and what did it see? | [`s3`] |
 
 pub mod audit;
@@ -20,5 +21,6 @@ pub mod encode;
 pub mod generator;
 pub mod measure;
 pub mod s3;
+pub mod small_disk;
 pub mod testdata;
 pub mod validity;

@@ -1,10 +1,11 @@
 use super::super::Quiesced;
 use super::world::{World, bulk, events, locally, seconds, stream};
 use crate::avro::ModelVersion::{V5, V6};
+use crate::fault::{Fault, FaultKind};
 use crate::ports::LocalState;
 use crate::ports::state::{Change, StateFault};
 use crate::supervisor::EndReason;
-use crate::testkit::{Answer, Gate, StateCall, Trouble};
+use crate::testkit::{Answer, Gate, JournalCall, StateCall, Trouble};
 
 fn kinds(changes: &[Change]) -> Vec<&'static str> {
     changes
@@ -337,6 +338,54 @@ async fn the_bytes_of_every_event_are_what_the_dispatcher_sent() {
             .count();
         assert_eq!(found, 30);
         assert!(joined.len() < all.len() + 30);
+    })
+    .await;
+}
+
+fn no_room() -> Fault {
+    Fault::new(FaultKind::NoRoom, "receive answer", "fake", "0 bytes are free")
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_pull_is_sent_while_the_disk_has_no_room_and_then_it_goes_on() {
+    locally(async {
+        let world = World::new();
+        world
+            .journal
+            .calls()
+            .plan(Trouble::fails(JournalCall::Receive, no_room()).times(100));
+        world
+            .dispatcher
+            .answer(&world.feed, Answer::events(20, &bulk(V6, 0..20)));
+        let running = world.start().await;
+        seconds(99).await;
+        assert_eq!(world.dispatcher.pulls().len(), 0);
+        assert_eq!(world.state.marks().unwrap(), [], "nothing is outstanding");
+        seconds(5).await;
+        assert_eq!(world.bundles().len(), 1);
+        assert_eq!(running.figures().suspect_pulls, 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_waits_for_room_on_the_disk_writes_what_it_holds_and_stops_at_once() {
+    locally(async {
+        let world = World::new();
+        world
+            .dispatcher
+            .answer(&world.feed, Answer::events(3, &bulk(V6, 0..3)));
+        world.journal.calls().plan(
+            Trouble::fails(JournalCall::Receive, no_room())
+                .sparing(1)
+                .always(),
+        );
+        let running = world.start().await;
+        seconds(5).await;
+        assert_eq!(world.bundles().len(), 1, "only bundles make room");
+        let begun = tokio::time::Instant::now();
+        assert_eq!(running.quiesce().await, Quiesced::default());
+        assert!(begun.elapsed() < std::time::Duration::from_millis(10));
     })
     .await;
 }

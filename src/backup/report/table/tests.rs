@@ -42,6 +42,7 @@ fn snapshot() -> Snapshot {
             missing: 3,
             suspect_pulls: 1,
             journal_bytes: 1 << 20,
+            aside_bytes: 7 << 10,
             ..Backlog::default()
         },
     }
@@ -79,7 +80,7 @@ fn the_last_table_tells_averages_and_no_queue() {
     assert_eq!(
         table.lines().last(),
         Some(
-            "rates on average since the start, 853.33 MiB/s in; backlog: 12 streams pending, 1.00 MiB in the journal; \
+            "rates on average since the start, 853.33 MiB/s in; backlog: 12 streams pending, 1.00 MiB in the journal, 7.00 KiB put aside; \
              remembered: 3 missing, 0 failed, 1 suspect pulls; 1,500 events of a newer model version; 2 malformed \
              names of streams"
         )
@@ -107,7 +108,7 @@ fn machines_read_numbers() {
         text(&snapshot.key_values()),
         "running_seconds=600 rates_over_seconds=60 events_per_second=1000.1 streams_per_second=0.5 \
          bytes_in_per_second=1073741824 events_backlog=544 streams_pending=12 journal_bytes=1048576 \
-         remembered_missing=3 remembered_failed=0 remembered_suspect_pulls=1 streams_in_memory=2 \
+         aside_bytes=7168 remembered_missing=3 remembered_failed=0 remembered_suspect_pulls=1 streams_in_memory=2 \
          streams_being_stored=10"
     );
 }
