@@ -11,6 +11,7 @@ mod outside;
 mod panics;
 mod report;
 mod signals;
+mod uploads;
 mod watchdog;
 
 use std::cell::Cell;
@@ -35,10 +36,12 @@ use actors::stop::StopFlag;
 use actors::stream_worker::progress::{Crew, Progress};
 use actors::stream_worker::{StoreTerms, StreamWorker};
 use actors::supervisor::{EndReason, Ended, Levers, Pulse, StageBudgets, SupervisorActor, Watch};
+use actors::timestamp::Timestamp;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::outside::Outside;
 use self::report::Reporter;
+use self::uploads::Uploads;
 use crate::adapters::journal::FileJournal;
 use crate::adapters::state::{OpenError, SledState};
 use crate::adapters::volume::Volume;
@@ -121,10 +124,12 @@ async fn backup(settings: Settings, pretty: bool) -> Result<EndReason, StartFaul
     let ready = async {
         let ports = feed_ports(&settings, &outside, &sled, journal)?;
         prepare(&ports).await?;
+        let uploads = Uploads::of(&ports, Timestamp::now());
+        uploads.abort_left().await?;
         let leftovers = recover(&ports).await?;
-        Ok::<_, StartFault>((ports, leftovers))
+        Ok::<_, StartFault>((ports, leftovers, uploads))
     };
-    let (ports, leftovers) = tokio::select! {
+    let (ports, leftovers, uploads) = tokio::select! {
         ready = ready => ready?,
         () = signals.told() => stopped_before_it_began(&settings, &sled).await,
     };
@@ -137,6 +142,7 @@ async fn backup(settings: Settings, pretty: bool) -> Result<EndReason, StartFaul
     let (ended, end) = oneshot::channel();
     let started = start(&settings, &outside, ports, leftovers, sled, watching, ended)?;
     reporter.watch(started.hit_cache.clone());
+    uploads.keep_sweeping();
     signals.forward_to(started.supervisor.recipient());
     let lost = || Ended {
         reason: EndReason::gone("the supervisor"),
@@ -225,7 +231,7 @@ fn feed_ports(
     })
 }
 
-/// Makes the bucket ready, and aborts the multipart uploads that a crash left open.
+/// Makes the bucket ready.
 async fn prepare(ports: &FeedPorts) -> Result<(), StartFault> {
     ports
         .retry
@@ -233,15 +239,6 @@ async fn prepare(ports: &FeedPorts) -> Result<(), StartFault> {
             ports.bucket.prepare(true)
         })
         .await?;
-    for upload in ports.state.open_uploads()? {
-        match outside::abort(&*ports.bucket, &upload).await {
-            Ok(()) => {
-                fault_point::pass(FaultPoint::LeftoverAborted);
-                ports.uploads.ended(&upload).await?;
-            }
-            Err(fault) => log::warn!("{fault}; it is tried again at the next start"),
-        }
-    }
     Ok(())
 }
 

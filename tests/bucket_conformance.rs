@@ -68,6 +68,7 @@ conformance! {
     streams_and_bundles_have_buckets_of_their_own
     parts_become_visible_together
     an_aborted_upload_leaves_nothing
+    open_uploads_of_a_key_are_listed
     a_part_can_be_sent_again
     preparing_again_changes_nothing
 }

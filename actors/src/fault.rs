@@ -14,6 +14,9 @@ pub enum FaultKind {
     Rejected,
     /// What came is not what it should be (wrong hash, broken encoding).
     Corrupt,
+    /// The multipart upload is not there any more, and there is no object of it either: somebody else has aborted
+    /// it, as a process does that shares the bucket and was killed over the same key. To be begun anew.
+    Lapsed,
     /// The local disk has no room: goes on by itself when there is.
     NoRoom,
     /// The program is being stopped.
@@ -70,6 +73,11 @@ impl Fault {
     /// See [`FaultKind::Missing`].
     pub fn missing(operation: &'static str, target: impl fmt::Display, detail: impl fmt::Display) -> Self {
         Self::new(FaultKind::Missing, operation, target, detail)
+    }
+
+    /// See [`FaultKind::Lapsed`].
+    pub fn lapsed(operation: &'static str, target: impl fmt::Display, detail: impl fmt::Display) -> Self {
+        Self::new(FaultKind::Lapsed, operation, target, detail)
     }
 
     /// See [`FaultKind::Cancelled`].

@@ -100,6 +100,8 @@ fault_points! {
     StreamBegun = "stream.begun",
     /// Some bytes of a binary have come in.
     StreamComing = "stream.coming",
+    /// That an upload may be open is durable, and the bucket has not been asked to begin one.
+    UploadExpected = "upload.expected",
     /// A multipart upload has begun, and nobody has remembered its id.
     UploadBegun = "upload.begun",
     /// Its id is durable, and no part has been sent.

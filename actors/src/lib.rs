@@ -64,6 +64,7 @@ pub mod supervisor;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 pub mod timestamp;
+pub mod upload_sweep;
 
 /// Sends a message that nobody waits for. A mailbox that is full takes it all the same: such messages are few, and
 /// none may be lost. One that is closed belongs to an actor that is gone.

@@ -2,12 +2,17 @@
 //!
 //! * What is smaller than a part is one PUT. More is a multipart upload, in parts of equal size, and only
 //!   [`ObjectWriter::finish`] makes an object of them. Nobody ever sees a part of an object.
-//! * An upload is in the [`UploadLog`] before its first part is sent, and leaves it when it is complete or
-//!   aborted: what a crash, or a writer dropped half-way, leaves open is aborted at the next start.
+//! * That uploads of a key may be open is in the [`UploadLog`] before the bucket is asked to begin one; then it is
+//!   there with its id, until it is complete or aborted. What a crash, or a writer dropped half-way, leaves open is
+//!   aborted at the next start, and what a lost answer left open without an id is searched for
+//!   ([`upload_sweep`](crate::upload_sweep)).
+//! * An upload that somebody else has aborted is [lapsed](FaultKind::Lapsed): its parts are gone, and the caller
+//!   begins anew with a writer of its own, [`MOST_ANEW`] times.
 //! * Each call is tried again as the policy says. When the answer to the completion is lost, a HEAD decides: an
 //!   object of our size, other than the one that was there before, is ours.
 //! * One part is held in memory, and what one step of the compressor adds to it.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use async_trait::async_trait;
@@ -21,20 +26,24 @@ use crate::ports::bucket::{Bucket, MOST_PARTS, ObjectInfo, PartTag, SMALLEST_PAR
 use crate::ports::state::OpenUpload;
 use crate::retry::RetryPolicy;
 use crate::stop::StopFlag;
+use crate::timestamp::Timestamp;
 
 /// Aimed at when the length is known: some below [`MOST_PARTS`].
 const PARTS_PLANNED: u64 = 9_000;
 
-/// Remembers which multipart uploads are open, so that none is forgotten by a crash.
+/// How often an object whose upload lapsed is begun anew.
+pub const MOST_ANEW: u32 = 3;
+
+/// Remembers which multipart uploads are open, or may be, so that none is forgotten by a crash.
 #[async_trait(?Send)]
 pub trait UploadLog {
-    /// Durable on return: an upload has begun, and nothing has been sent yet.
+    /// Durable on return: an upload is about to begin, or has begun and nothing has been sent yet.
     ///
     /// # Errors
-    /// It could not be remembered; the upload is aborted then.
+    /// It could not be remembered; the upload is not begun then, or aborted.
     async fn begun(&self, upload: &OpenUpload) -> Result<(), Fault>;
 
-    /// It is complete, or aborted.
+    /// It is complete, or aborted, or never began.
     ///
     /// # Errors
     /// It stays in the log, and will be aborted once more, which does no harm.
@@ -203,21 +212,42 @@ impl ObjectWriter {
             return Ok(());
         }
         let (key, to) = (&self.key, &self.to);
-        let id = to
+        let in_doubt = OpenUpload::in_doubt(key, Timestamp::now());
+        to.uploads.begun(&in_doubt).await?;
+        fault_point::pass(FaultPoint::UploadExpected);
+        let answers_lost = Cell::new(false);
+        let begun = to
             .retry
-            .run("begin upload", key, &to.stop, || to.bucket.begin_upload(key))
-            .await
-            .map_err(|fault| not_ours(fault, key))?;
-        let row = OpenUpload::new(key, &id);
+            .run("begin upload", key, &to.stop, || async {
+                let begun = to.bucket.begin_upload(key).await;
+                let lost = begun.as_ref().is_err_and(may_have_begun);
+                answers_lost.set(answers_lost.get() || lost);
+                begun
+            })
+            .await;
+        let id = match begun {
+            Ok(id) => id,
+            Err(fault) => {
+                if !answers_lost.get() {
+                    end_in_log(to, &in_doubt).await;
+                }
+                return Err(not_ours(fault, key));
+            }
+        };
+        fault_point::pass(FaultPoint::UploadBegun);
+        let row = OpenUpload::new(key, &id, Timestamp::now());
         // Kept before it is logged, so that a log that fails leaves something to abort.
         let upload = self.upload.insert(Upload {
             id,
             row,
             parts: Vec::new(),
         });
-        fault_point::pass(FaultPoint::UploadBegun);
         to.uploads.begun(&upload.row).await?;
         fault_point::pass(FaultPoint::UploadNoted);
+        // Where an answer was lost there may be another upload: it stays in doubt until the bucket was asked.
+        if !answers_lost.get() {
+            end_in_log(to, &in_doubt).await;
+        }
         Ok(())
     }
 
@@ -266,12 +296,10 @@ impl ObjectWriter {
                 match answer {
                     // The upload is unknown, or it is unknown what became of it: the answer to an earlier
                     // completion may be what was lost.
-                    Err(fault) if matches!(fault.kind(), FaultKind::Transient | FaultKind::Missing) => {
-                        match to.bucket.head(key).await? {
-                            Some(info) if self.is_written(&info) => Ok(()),
-                            _ => Err(not_ours(fault, key)),
-                        }
-                    }
+                    Err(fault) if may_be_complete(&fault) => match to.bucket.head(key).await? {
+                        Some(info) if self.is_written(&info) => Ok(()),
+                        _ => Err(not_ours(fault, key)),
+                    },
                     answer => answer,
                 }
             })
@@ -291,7 +319,20 @@ fn emptied(content: Bytes) -> Option<Vec<u8>> {
     Some(content.into())
 }
 
-/// A 404 on a write says that the bucket, or the upload, is gone: not that what is backed up is missing.
+/// Whether the bucket may have begun an upload all the same.
+fn may_have_begun(fault: &Fault) -> bool {
+    !matches!(fault.kind(), FaultKind::Rejected | FaultKind::Missing)
+}
+
+/// Whether the object may be there all the same.
+fn may_be_complete(fault: &Fault) -> bool {
+    matches!(
+        fault.kind(),
+        FaultKind::Transient | FaultKind::Missing | FaultKind::Lapsed
+    )
+}
+
+/// A 404 on a write says that the bucket is gone: not that what is backed up is missing.
 fn not_ours(fault: Fault, key: &ObjectKey) -> Fault {
     if fault.kind() == FaultKind::Missing {
         Fault::transient(fault.operation(), key, fault.detail())

@@ -8,8 +8,8 @@
 //!   send `UNSIGNED-PAYLOAD`. It is the cheapest that holds: SHA-256 in hardware is some three times as fast as
 //!   the MD5 of `Content-MD5`, every S3 server checks it as part of the signature, and it protects plain `http`.
 //! * **An answer is believed only if it says what a success says.** A PUT needs an entity tag, an upload an id, a
-//!   completed upload an entity tag and a HEAD that finds the right size; an `<Error>` or a web page is a fault
-//!   whatever its status is.
+//!   completed upload an entity tag and a HEAD that finds the right size, a listing the names of what was asked
+//!   for; an `<Error>` or a web page is a fault whatever its status is.
 //! * An error tells the bucket's code and message, never a secret.
 //!
 //! A connection lives on the runtime that opened it, so that a client shared by several hangs: every thread makes
@@ -21,6 +21,7 @@ mod fault;
 mod multipart;
 mod object;
 mod prepare;
+mod uploads;
 mod wire;
 mod xml;
 
@@ -151,6 +152,10 @@ impl Bucket for S3Bucket {
 
     async fn abort_upload(&self, key: &ObjectKey, upload: &UploadId) -> Result<(), Fault> {
         multipart::abort(&self.s3, &self.place(key), upload).await
+    }
+
+    async fn list_uploads(&self, key: &ObjectKey) -> Result<Option<Vec<UploadId>>, Fault> {
+        uploads::list(&self.s3, &self.place(key)).await
     }
 
     async fn prepare(&self, create: bool) -> Result<(), Fault> {

@@ -5,11 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actors::fault::Fault;
-use actors::object_key::{BundleKey, ObjectKey};
 use actors::patient_state::PatientState;
-use actors::ports::state::OpenUpload;
-use actors::ports::{Bucket, UploadId};
-use actors::stream_id::StreamId;
 use actors::stream_worker::progress::Progress;
 use actors::stream_worker::{StreamPorts, WorkerPorts};
 
@@ -78,24 +74,4 @@ impl WorkerPorts for OwnPorts {
             uploads: Rc::new(PatientState::new(Rc::new(self.state.clone()))),
         })
     }
-}
-
-/// Aborts a multipart upload that an earlier start left open.
-pub(super) async fn abort(bucket: &dyn Bucket, upload: &OpenUpload) -> Result<(), Fault> {
-    let key = if upload.bundle {
-        upload
-            .key
-            .parse::<BundleKey>()
-            .map(ObjectKey::Bundle)
-            .map_err(|error| error.to_string())
-    } else {
-        upload
-            .key
-            .parse::<StreamId>()
-            .map(ObjectKey::Stream)
-            .map_err(|error| error.to_string())
-    };
-    let key = key.map_err(|error| Fault::corrupt("abort upload", &upload.key, error))?;
-    log::info!("an upload of {key} that an earlier start left open is aborted");
-    bucket.abort_upload(&key, &UploadId(upload.upload.clone())).await
 }

@@ -7,3 +7,4 @@ mod full_disk;
 mod pulls;
 mod scene;
 mod streams;
+mod uploads;

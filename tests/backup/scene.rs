@@ -70,6 +70,11 @@ impl Scene {
         self
     }
 
+    /// The same without a setting, for the next start.
+    pub fn unset(&mut self, name: &str) {
+        self.settings.remove(name);
+    }
+
     /// Starts the program, in `backup` mode.
     pub fn start(&self) -> Program {
         Program::start(&self.settings, &["backup"], self.folder.path())

@@ -114,12 +114,46 @@ pub async fn an_aborted_upload_leaves_nothing(bucket: &dyn Bucket) {
     bucket.abort_upload(&key, &upload).await.unwrap();
     assert_eq!(bucket.head(&key).await.unwrap(), None);
     bucket.abort_upload(&key, &upload).await.unwrap();
-    bucket
-        .complete_upload(&key, &upload, &[part], 4)
-        .await
-        .unwrap_err();
+    let again = bucket.upload_part(&key, &upload, 1, "part".into()).await;
+    let complete = bucket.complete_upload(&key, &upload, &[part], 4).await;
+    for fault in [again.map(drop), complete] {
+        assert_eq!(fault.unwrap_err().kind(), FaultKind::Lapsed);
+    }
     let unknown = UploadId("00000000-0000-4000-8000-000000000000".to_owned());
     bucket.abort_upload(&key, &unknown).await.unwrap();
+}
+
+pub async fn open_uploads_of_a_key_are_listed(bucket: &dyn Bucket) {
+    let keys = [stream("content"), stream("contents"), bundle()];
+    let listed = async |key| {
+        let mut listed = bucket.list_uploads(key).await.unwrap().unwrap();
+        listed.sort_by_key(|id| id.0.clone());
+        listed
+    };
+    assert_eq!(listed(&keys[0]).await, []);
+    let mut begun = Vec::new();
+    for key in &keys {
+        let mut uploads = Vec::new();
+        for _ in 0..2 {
+            uploads.push(bucket.begin_upload(key).await.unwrap());
+        }
+        uploads.sort_by_key(|id| id.0.clone());
+        begun.push(uploads);
+    }
+    for (key, uploads) in keys.iter().zip(&begun) {
+        assert_eq!(listed(key).await, *uploads);
+        bucket.abort_upload(key, &uploads[0]).await.unwrap();
+        assert_eq!(listed(key).await, [uploads[1].clone()]);
+        let part = bucket
+            .upload_part(key, &uploads[1], 1, "part".into())
+            .await
+            .unwrap();
+        bucket
+            .complete_upload(key, &uploads[1], &[part], 4)
+            .await
+            .unwrap();
+        assert_eq!(listed(key).await, []);
+    }
 }
 
 pub async fn a_part_can_be_sent_again(bucket: &dyn Bucket) {

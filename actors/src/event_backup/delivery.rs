@@ -17,11 +17,11 @@ use super::FeedPorts;
 use super::bundling::Run;
 use crate::avro::BulkVersion;
 use crate::avro::bulk::name_after;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::fault_point::{self, FaultPoint};
 use crate::feed::Feed;
 use crate::object_key::{BundleKey, ObjectKey};
-use crate::object_writer::Destination;
+use crate::object_writer::{Destination, MOST_ANEW};
 use crate::ports::bucket::ObjectInfo;
 use crate::ports::state::{BatchRow, Change, EventName, SealedBundle, StateFault};
 
@@ -143,7 +143,16 @@ async fn write(ports: &FeedPorts, sealed: &SealedBundle, rows: &[BatchRow]) -> R
         retry: ports.retry.clone(),
         stop: ports.stop.clone(),
     };
-    let bytes_out = pour_bundle(ports, sealed, rows, to).await?;
+    let mut begun = 0;
+    let bytes_out = loop {
+        match pour_bundle(ports, sealed, rows, to.clone()).await {
+            Err(fault) if fault.kind() == FaultKind::Lapsed && begun < MOST_ANEW => {
+                log::info!("{fault}; the upload was aborted by somebody else, and is begun anew");
+                begun += 1;
+            }
+            poured => break poured?,
+        }
+    };
     ports.counters(sealed.key.feed()).bytes_out.add(bytes_out);
     Ok(())
 }

@@ -74,13 +74,13 @@ pub trait Bucket {
     /// Begins a multipart upload; the object does not exist before [`Bucket::complete_upload`].
     ///
     /// # Errors
-    /// The bucket could not be asked.
+    /// Unless the fault is rejected or missing, an upload may have begun whose id is not known.
     async fn begin_upload(&self, key: &ObjectKey) -> Result<UploadId, Fault>;
 
     /// Writes part `number` (from 1); all but the last have at least [`SMALLEST_PART`] bytes.
     ///
     /// # Errors
-    /// Repeating is safe.
+    /// Repeating is safe. [Lapsed](crate::fault::FaultKind::Lapsed) if there is no such upload.
     async fn upload_part(
         &self,
         key: &ObjectKey,
@@ -93,7 +93,8 @@ pub trait Bucket {
     /// and when a HEAD finds an object of `size` bytes.
     ///
     /// # Errors
-    /// After a lost answer the upload is gone and the object there: callers ask with [`Bucket::head`].
+    /// After a lost answer the upload is gone ([lapsed](crate::fault::FaultKind::Lapsed)) and the object there:
+    /// callers ask with [`Bucket::head`].
     async fn complete_upload(
         &self,
         key: &ObjectKey,
@@ -107,6 +108,13 @@ pub trait Bucket {
     /// # Errors
     /// The bucket could not be asked.
     async fn abort_upload(&self, key: &ObjectKey, upload: &UploadId) -> Result<(), Fault>;
+
+    /// The uploads of exactly this key, whoever began them, that are neither complete nor aborted; `None` if the
+    /// bucket does not list uploads at all.
+    ///
+    /// # Errors
+    /// The bucket could not be asked, or will not let these credentials list.
+    async fn list_uploads(&self, key: &ObjectKey) -> Result<Option<Vec<UploadId>>, Fault>;
 
     /// Makes sure that both buckets can be used; creates the missing with a warning where `create` says so.
     ///

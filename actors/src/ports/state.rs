@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::bucket::UploadId;
 use super::journal::BatchFile;
 use crate::avro::BulkVersion;
+use crate::fault::Fault;
 use crate::feed::Feed;
-use crate::object_key::BundleKey;
+use crate::object_key::{BundleKey, ObjectKey};
 use crate::stream_id::StreamId;
 use crate::timestamp::Timestamp;
 
@@ -170,26 +171,60 @@ pub struct FailedStream {
     pub fault: String,
 }
 
-/// A multipart upload that has begun: what a crash leaves open is aborted at the next start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A multipart upload that is open, or may be: what a crash leaves open is aborted at the next start.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OpenUpload {
-    /// The key of the object, as text, and whether it is a bundle.
-    pub key: String,
     /// Whether it lies in the bucket of events.
     pub bundle: bool,
-    /// What the bucket called the upload.
-    pub upload: String,
+    /// The key of the object, as text.
+    pub key: String,
+    /// What the bucket called the upload. `None`: uploads of this key may have begun whose ids are not known.
+    pub upload: Option<String>,
+    /// When it was logged; the beginning of time in rows of earlier versions.
+    #[serde(default)]
+    pub since: Timestamp,
 }
 
 impl OpenUpload {
     /// The upload `id` of the object `key`.
-    pub fn new(key: &crate::object_key::ObjectKey, id: &UploadId) -> Self {
-        let bundle = matches!(key, crate::object_key::ObjectKey::Bundle(_));
+    pub fn new(key: &ObjectKey, id: &UploadId, since: Timestamp) -> Self {
         Self {
-            key: key.to_string(),
-            bundle,
-            upload: id.0.clone(),
+            upload: Some(id.0.clone()),
+            ..Self::in_doubt(key, since)
         }
+    }
+
+    /// Uploads of the object `key` that may have begun.
+    pub fn in_doubt(key: &ObjectKey, since: Timestamp) -> Self {
+        Self {
+            bundle: matches!(key, ObjectKey::Bundle(_)),
+            key: key.to_string(),
+            upload: None,
+            since,
+        }
+    }
+
+    /// What tells this row from the others of its object: the id, or the time where there is none.
+    pub fn name(&self) -> String {
+        match &self.upload {
+            Some(id) => id.clone(),
+            None => format!("/{}", self.since.as_micros()),
+        }
+    }
+
+    /// Whose upload it is.
+    ///
+    /// # Errors
+    /// The text is not a key.
+    pub fn object_key(&self) -> Result<ObjectKey, Fault> {
+        let parsed = if self.bundle {
+            let key = self.key.parse::<BundleKey>();
+            key.map(ObjectKey::Bundle).map_err(|error| error.to_string())
+        } else {
+            let key = self.key.parse::<StreamId>();
+            key.map(ObjectKey::Stream).map_err(|error| error.to_string())
+        };
+        parsed.map_err(|error| Fault::corrupt("abort upload", &self.key, error))
     }
 }
 
@@ -223,9 +258,9 @@ pub enum Change {
     StreamDelayed(StreamId, String),
     /// A pending stream is moved to the failed ones.
     StreamSetAside(StreamId, Timestamp),
-    /// A multipart upload has begun.
+    /// A multipart upload has begun, or is about to.
     UploadBegun(OpenUpload),
-    /// It is complete, or aborted.
+    /// It is complete, or aborted, or never began.
     UploadEnded(OpenUpload),
 }
 
@@ -341,7 +376,7 @@ pub trait LocalState {
     /// See [`StateFault`].
     fn suspect_pulls(&self) -> Result<Vec<SuspectPull>, StateFault>;
 
-    /// Multipart uploads that an earlier start left open.
+    /// Multipart uploads that are open, or may be.
     ///
     /// # Errors
     /// See [`StateFault`].

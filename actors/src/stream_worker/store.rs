@@ -22,7 +22,7 @@ use crate::fault_point::{self, FaultPoint};
 use crate::gzip;
 use crate::memory_budget::{MemoryBudget, Reservation};
 use crate::object_key::ObjectKey;
-use crate::object_writer::{Destination, ObjectWriter, PartPlan, UploadLog};
+use crate::object_writer::{Destination, MOST_ANEW, ObjectWriter, PartPlan, UploadLog};
 use crate::ports::bucket::{Bucket, ObjectInfo};
 use crate::ports::dispatcher::Dispatcher;
 use crate::retry::RetryPolicy;
@@ -84,12 +84,12 @@ pub async fn store_stream(
     {
         return StreamOutcome::AlreadyStored;
     }
-    let mut outcome = transfer(ports, terms, &job.stream, there.as_ref()).await;
+    let mut outcome = transfer_anew(ports, terms, &job.stream, there.as_ref()).await;
     if let StreamOutcome::Failed(fault) = &outcome
         && fault.kind() == FaultKind::Corrupt
     {
         log::warn!("{fault}; trying once more from the first byte");
-        outcome = transfer(ports, terms, &job.stream, there.as_ref()).await;
+        outcome = transfer_anew(ports, terms, &job.stream, there.as_ref()).await;
     }
     match outcome {
         StreamOutcome::Missing(fault) if there.is_some() => {
@@ -107,6 +107,29 @@ fn is_fresh(info: &ObjectInfo, refresh_after: Option<Duration>, now: Timestamp) 
         (Some(age), Some(written)) => now.since(written) <= age,
         (Some(_), None) => false,
     }
+}
+
+/// As [`transfer`], and anew where the upload lapsed on the way. If that does not end it is an outage: it says
+/// nothing of the stream.
+async fn transfer_anew(
+    ports: &StreamPorts,
+    terms: &StoreTerms,
+    stream: &StreamId,
+    there: Option<&ObjectInfo>,
+) -> StreamOutcome {
+    for begun in 0.. {
+        match transfer(ports, terms, stream, there).await {
+            StreamOutcome::Failed(fault) if fault.kind() == FaultKind::Lapsed && begun < MOST_ANEW => {
+                log::info!("{fault}; the upload was aborted by somebody else, and is begun anew");
+            }
+            StreamOutcome::Failed(fault) if fault.kind() == FaultKind::Lapsed => {
+                let fault = Fault::transient(fault.operation(), stream, fault.detail());
+                return StreamOutcome::Failed(fault);
+            }
+            outcome => return outcome,
+        }
+    }
+    unreachable!("the last time returns")
 }
 
 /// Downloads and writes the stream once, from the first byte to the last.

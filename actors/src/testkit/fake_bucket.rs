@@ -31,6 +31,8 @@ pub enum BucketCall {
     CompleteUpload,
     /// [`Bucket::abort_upload`]
     AbortUpload,
+    /// [`Bucket::list_uploads`]
+    ListUploads,
     /// [`Bucket::prepare`]
     Prepare,
 }
@@ -49,6 +51,7 @@ struct Held {
     uploads_begun: u64,
     writes: HashMap<ObjectKey, u32>,
     forbids_heads: bool,
+    lists_no_uploads: bool,
 }
 
 struct Object {
@@ -127,6 +130,11 @@ impl FakeBucket {
     pub fn forbid_heads(&self) {
         lock(&self.held).forbids_heads = true;
     }
+
+    /// Lists no uploads, as some servers do not.
+    pub fn list_no_uploads(&self) {
+        lock(&self.held).lists_no_uploads = true;
+    }
 }
 
 impl Held {
@@ -152,7 +160,7 @@ impl Held {
         self.uploads
             .get_mut(id)
             .filter(|upload| upload.key == *key)
-            .ok_or_else(|| Fault::missing(operation, key, "404 NoSuchUpload"))
+            .ok_or_else(|| Fault::lapsed(operation, key, "404 NoSuchUpload"))
     }
 
     fn complete(
@@ -291,6 +299,16 @@ impl Bucket for FakeBucket {
             Ok(())
         };
         self.calls.make(BucketCall::AbortUpload, key, effect).await
+    }
+
+    async fn list_uploads(&self, key: &ObjectKey) -> Result<Option<Vec<UploadId>>, Fault> {
+        let effect = || {
+            let held = lock(&self.held);
+            let of_key = held.uploads.iter().filter(|(_, upload)| upload.key == *key);
+            let ids = of_key.map(|(id, _)| id.clone()).collect();
+            Ok((!held.lists_no_uploads).then_some(ids))
+        };
+        self.calls.make(BucketCall::ListUploads, key, effect).await
     }
 
     async fn prepare(&self, _create: bool) -> Result<(), Fault> {

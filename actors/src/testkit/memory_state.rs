@@ -177,12 +177,7 @@ impl LocalState for MemoryState {
     }
 
     fn open_uploads(&self) -> Result<Vec<OpenUpload>, StateFault> {
-        self.with(|rows| {
-            let uploads = rows.uploads.iter().cloned();
-            uploads
-                .map(|(bundle, key, upload)| OpenUpload { key, bundle, upload })
-                .collect()
-        })
+        self.with(|rows| rows.uploads.values().cloned().collect())
     }
 
     fn counts(&self) -> StateCounts {

@@ -1,6 +1,6 @@
 //! What each change means, on plain maps: the yardstick for every implementation of the port.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::feed::Feed;
 use crate::object_key::BundleKey;
@@ -24,7 +24,7 @@ pub(super) struct Rows {
     pub(super) missing: BTreeMap<StreamId, MissingStream>,
     pub(super) failed: BTreeMap<StreamId, FailedStream>,
     pub(super) suspects: BTreeMap<(Timestamp, Feed), SuspectPull>,
-    pub(super) uploads: BTreeSet<(bool, String, String)>,
+    pub(super) uploads: BTreeMap<(bool, String, String), OpenUpload>,
 }
 
 impl Rows {
@@ -68,10 +68,10 @@ impl Rows {
                 self.batches.remove(&(feed, seq));
             }
             Change::UploadBegun(upload) => {
-                self.uploads.insert(upload_key(upload));
+                self.uploads.insert(upload_key(&upload), upload);
             }
             Change::UploadEnded(upload) => {
-                self.uploads.remove(&upload_key(upload));
+                self.uploads.remove(&upload_key(&upload));
             }
             Change::StreamStored(_)
             | Change::StreamMissing(..)
@@ -224,6 +224,6 @@ impl Rows {
     }
 }
 
-fn upload_key(upload: OpenUpload) -> (bool, String, String) {
-    (upload.bundle, upload.key, upload.upload)
+fn upload_key(upload: &OpenUpload) -> (bool, String, String) {
+    (upload.bundle, upload.key.clone(), upload.name())
 }

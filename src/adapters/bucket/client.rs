@@ -74,6 +74,24 @@ impl S3 {
     }
 }
 
+impl S3 {
+    /// Asks the bucket itself; the body of a success is whole XML, or nothing.
+    pub(super) async fn ask(
+        &self,
+        operation: &Operation,
+        bucket: &str,
+        params: &[(&str, &str)],
+    ) -> Result<HttpResponse, Fault> {
+        let mut request = SignedRequest::new("GET", "s3", &self.region, &format!("/{bucket}"));
+        for (name, value) in params {
+            request.add_param(*name, *value);
+        }
+        self.signed.sign_and_dispatch(request).await.map_err(|error| {
+            operation.of_call(RusotoError::<Infallible>::from(error), |never| match never {})
+        })
+    }
+}
+
 /// Believes a success only with an entity tag and without a body that says otherwise.
 async fn written(operation: &Operation, answer: HttpResponse) -> Result<String, Fault> {
     let etag = answer.headers.get("etag").map(|tag| unquoted(tag).to_owned());

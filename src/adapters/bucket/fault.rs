@@ -155,6 +155,11 @@ impl S3Answer {
         self.page
     }
 
+    /// Whether the server does not know what it was asked for.
+    pub(super) fn is_not_implemented(&self) -> bool {
+        matches!(self.status, 405 | 501) || self.code() == Some("NotImplemented")
+    }
+
     /// The code that S3 gives.
     pub(super) fn code(&self) -> Option<&str> {
         self.code.as_deref()
@@ -163,6 +168,7 @@ impl S3Answer {
     fn kind(&self) -> FaultKind {
         match (self.code.as_deref(), self.status) {
             (Some("NoSuchKey"), _) => FaultKind::Missing,
+            (Some("NoSuchUpload"), _) => FaultKind::Lapsed,
             // The bytes arrived damaged, or not all of them: what is sent again may not be.
             (Some("BadDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody" | "RequestTimeout"), _) => {
                 FaultKind::Transient

@@ -13,6 +13,7 @@
 //! | `missing/{stream}`, `failed/{stream}` | a stream that is missing, or set aside |
 //! | `suspect/{feed}/{since}` | a pull that may have cost events |
 //! | `upload/{bucket}/{key}/{upload}` | a multipart upload that is open |
+//! | `upload/{bucket}/{key}//{since}` | uploads of this key may have begun |
 
 use actors::feed::Feed;
 use actors::ports::state::OpenUpload;
@@ -108,7 +109,7 @@ pub(super) fn suspects_of(feed: &Feed) -> (Vec<u8>, Vec<u8>) {
 
 pub(super) fn upload(upload: &OpenUpload) -> Vec<u8> {
     let bucket = if upload.bundle { "events" } else { "streams" };
-    UPLOADS.key(&format!("{bucket}/{}/{}", upload.key, upload.upload))
+    UPLOADS.key(&format!("{bucket}/{}/{}", upload.key, upload.name()))
 }
 
 #[cfg(test)]

@@ -140,7 +140,8 @@ fn step() -> impl Strategy<Value = Step> {
     let upload = OpenUpload {
         key: "k".to_owned(),
         bundle: true,
-        upload: "u".to_owned(),
+        upload: Some("u".to_owned()),
+        since: at(4),
     };
     let change = prop_oneof![
         Just(Change::PullMarked(PullMark {

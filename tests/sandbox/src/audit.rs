@@ -4,7 +4,7 @@
 //! * every event handed out stands in exactly one bundle, byte for byte, and nothing else does;
 //! * a bundle's key tells its feed, its count, and its last valid event;
 //! * every stream that these events name, and that the dispatcher has, is there, and gunzips to its SHA-256;
-//! * there is no other object.
+//! * there is no other object, and no multipart upload that is neither complete nor aborted.
 //!
 //! A bulk of an unknown version is compared as a whole. The streams that it names cannot be told; so where there
 //! is one, an object is welcome for any stream that the dispatcher has.
@@ -113,6 +113,12 @@ impl Audit {
         let mut audit = Self::default();
         let named = audit.bundles(root, &format!("{prefix}-events"), expected)?;
         audit.streams(root, &format!("{prefix}-streams"), expected, &named)?;
+        for upload in crate::s3::open_uploads(root)? {
+            audit.fault(format!(
+                "a multipart upload of {}/{} was left open",
+                upload.bucket, upload.key
+            ));
+        }
         Ok(audit)
     }
 

@@ -7,6 +7,9 @@ use futures_util::FutureExt;
 use sha2::Digest;
 
 use super::*;
+
+mod lapsed;
+
 use crate::object_writer::tests::{KeptLog, PassingBucket};
 use crate::ports::bucket::SMALLEST_PART;
 use crate::stream_id::Sha256;
@@ -359,6 +362,9 @@ async fn an_outage_of_either_side_is_told_as_one() {
         let outcome = scene.store().await;
         assert!(outcome.is_outage(), "{call:?}: {outcome:?}");
         assert_eq!(scene.bucket.calls().count(call), 4);
+        if call == BucketCall::BeginUpload {
+            assert!(scene.log.forget_doubt(), "an upload may have begun");
+        }
         scene.nothing_is_left();
     }
     let scene = Scene::holding(&content);

@@ -34,7 +34,7 @@ fn what_is_done_about_an_answer() {
     for (status, body, expected) in [
         (404, error("NoSuchKey"), FaultKind::Missing),
         (404, error("NoSuchBucket"), FaultKind::Rejected),
-        (404, error("NoSuchUpload"), FaultKind::Rejected),
+        (404, error("NoSuchUpload"), FaultKind::Lapsed),
         (404, "<html>no backend</html>".to_owned(), FaultKind::Transient),
         (404, String::new(), FaultKind::Transient),
         (400, error("BadDigest"), FaultKind::Transient),

@@ -10,6 +10,7 @@ mod counters;
 mod knobs;
 mod routes;
 mod serve;
+mod uploads;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -21,6 +22,7 @@ use tokio::sync::oneshot;
 
 pub use counters::{Counters, Seen};
 pub use knobs::{Failure, Knobs, Operation};
+pub use uploads::{OpenUpload, open as open_uploads};
 
 /// How the server is set up.
 #[derive(Clone, Debug)]
@@ -127,11 +129,13 @@ impl S3Server {
     /// # Errors
     /// The folder cannot be read.
     pub fn open_uploads(&self) -> io::Result<usize> {
-        let names = std::fs::read_dir(&self.config.root)?
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        Ok(names
-            .filter(|name| name.starts_with(".upload-") && name.ends_with(".json"))
-            .count())
+        open_uploads(&self.config.root).map(|open| open.len())
+    }
+
+    /// Waits until no request is being served, those of clients that have gone included; false after `longest`.
+    /// What a killed client asked for has had its effect then, or never will.
+    pub fn is_idle_within(&self, longest: std::time::Duration) -> bool {
+        self.counters.wait_until(longest, |seen| seen.in_flight == 0)
     }
 
     /// Goes away: connections break, new ones are refused.

@@ -11,6 +11,7 @@ use hyper1::{HeaderMap, Method, StatusCode, Uri};
 use s3s::{Body, S3Request, S3Response, S3Result, route::S3Route, s3_error};
 
 use super::knobs::Operation;
+use super::uploads;
 
 /// Lifecycle rules by bucket, and the folder that tells of open uploads.
 pub(super) struct Routes {
@@ -53,18 +54,10 @@ impl Routes {
         }
     }
 
-    /// s3s-fs keeps the identifiers only, not the keys: the list has uploads without keys.
-    fn uploads(&self, bucket: &str) -> S3Result<S3Response<Body>> {
-        let entries = std::fs::read_dir(&self.root).map_err(|error| s3_error!(InternalError, "{error}"))?;
-        let uploads: String = entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter_map(|name| Some(name.strip_prefix(".upload-")?.strip_suffix(".json")?.to_owned()))
-            .map(|upload| format!("<Upload><Key></Key><UploadId>{upload}</UploadId></Upload>"))
-            .collect();
-        Ok(xml(bytes::Bytes::from(format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListMultipartUploadsResult>\
-             <Bucket>{bucket}</Bucket><IsTruncated>false</IsTruncated>{uploads}</ListMultipartUploadsResult>"
-        ))))
+    fn uploads(&self, bucket: &str, query: &str) -> S3Result<S3Response<Body>> {
+        let open = uploads::open(&self.root).map_err(|error| s3_error!(InternalError, "{error}"))?;
+        let asked = uploads::Asked::of(query);
+        Ok(xml(bytes::Bytes::from(asked.answer(bucket, &open))))
     }
 }
 
@@ -92,7 +85,7 @@ impl S3Route for Routes {
         }
         match Operation::of(&request.method, &request.uri) {
             Operation::Lifecycle => self.lifecycle(bucket, request).await,
-            _ => self.uploads(&bucket),
+            _ => self.uploads(&bucket, request.uri.query().unwrap_or_default()),
         }
     }
 }

@@ -69,7 +69,17 @@ pub(super) fn upload(id: &str) -> OpenUpload {
     OpenUpload {
         key: "samples/content/abc".to_owned(),
         bundle: false,
-        upload: id.to_owned(),
+        upload: Some(id.to_owned()),
+        since: at(4),
+    }
+}
+
+/// Uploads that may have begun.
+fn in_doubt(since: i64) -> OpenUpload {
+    OpenUpload {
+        upload: None,
+        since: at(since),
+        ..upload("")
     }
 }
 
@@ -218,4 +228,15 @@ pub(super) async fn uploads_are_open_until_they_end(under_test: impl Reopen) {
     )
     .await;
     assert_eq!(everything(state).uploads, [upload("b")]);
+    record(
+        state,
+        [
+            Change::UploadBegun(in_doubt(5)),
+            Change::UploadBegun(in_doubt(6)),
+            Change::UploadEnded(in_doubt(5)),
+            Change::UploadEnded(upload("b")),
+        ],
+    )
+    .await;
+    assert_eq!(everything(state).uploads, [in_doubt(6)]);
 }
