@@ -173,7 +173,7 @@ impl Watching {
             panics: panics::Panics::listen(),
         };
         let limits = watchdog::Limits {
-            silence: LONGEST_SILENCE,
+            silence: fault_point::hurried(LONGEST_SILENCE),
             after_signal: stage_budgets(settings).after_a_signal() + watchdog::GRACE,
         };
         let watched = watchdog::Watched {

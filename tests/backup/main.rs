@@ -1,10 +1,15 @@
 //! `azul-backup backup` from end to end: the real binary, the stand-in dispatcher and the S3 server, over real
 //! sockets.
 
+mod aftermath;
 mod bundles;
 mod ending;
 mod full_disk;
+mod hanging;
+mod outage;
 mod pulls;
+#[path = "../raw_tcp/mod.rs"]
+mod raw_tcp;
 mod scene;
 mod streams;
 mod uploads;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use actors::feed::Feed;
 use sandbox::dispatcher::{Call, Config, Fault};
 use sandbox::generator::{Shape, World};
 
-use crate::scene::{Scene, event, feed, wait_for};
+use crate::aftermath::next_start_completes;
+use crate::scene::{Scene, event, events_of, feed, wait_for};
 
 const CONSUMER: &str = "backup-events-samples-enriched-1";
 
@@ -31,6 +33,77 @@ fn events_that_come_into_a_pull_that_is_open_at_sigterm_are_kept() {
     let given = scene.dispatcher.given(CONSUMER);
     assert_eq!((given.handed_out.len(), given.lost_to_client.len()), (30, 0));
     assert_eq!(scene.events_in_bundles(), 30);
+}
+
+/// Publishes events into the open pulls of all feeds of two sources after a signal; returns what the stop logged.
+fn events_come_into_open_pulls(bucket_is_away: bool) -> String {
+    let mut scene = Scene::new(&["samples", "virustotal"]).set("BK__EVENT_PULL_DEADLINE", "4s");
+    let world = World::new(Shape::new(6, 2, 0).with_events([6; 5])).unwrap();
+    scene.dispatcher.adopt(&world, true);
+    let mut program = scene.start();
+    let feeds: Vec<_> = world.feeds().iter().map(|feed| feed.feed().clone()).collect();
+    let consumer = |feed: &Feed| format!("backup-events-{}-{}-1", feed.source(), feed.event_word());
+    let pulls = |scene: &Scene, feed: &Feed| scene.pulls(&consumer(feed));
+    // Idle feeds come to their longest deadline: 1 s, 2 s, then 4 s.
+    wait_for("the third pull of every feed is open", &mut program, || {
+        feeds.iter().all(|feed| pulls(&scene, feed) == 3)
+    });
+    if bucket_is_away {
+        scene.s3.stop();
+    }
+    program.signal("-TERM");
+    wait_for("it ends", &mut program, || {
+        scene
+            .logs()
+            .iter()
+            .any(|log| log.contains("feeds have something under way"))
+    });
+    feeds.iter().for_each(|feed| scene.dispatcher.release(feed, 6));
+    assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+    for feed in &feeds {
+        let given = scene.dispatcher.given(&consumer(feed));
+        assert_eq!(
+            given.handed_out.len(),
+            6,
+            "{feed}: every event came into an open pull"
+        );
+    }
+    assert!(
+        feeds.iter().all(|feed| pulls(&scene, feed) == 3),
+        "no more pulls are sent"
+    );
+    let log = program.log();
+    drop(program);
+    if bucket_is_away {
+        assert_eq!(scene.events_in_bundles(), 0);
+        scene.s3.restart().unwrap();
+    } else {
+        assert_eq!(scene.events_in_bundles(), events_of(&world));
+    }
+    let next = next_start_completes(&scene, events_of(&world));
+    assert!(
+        !next.contains("suspect pull of feed"),
+        "every pull was journaled\n{next}"
+    );
+    log
+}
+
+#[test]
+fn events_that_come_into_open_pulls_of_many_feeds_are_written_by_the_stop() {
+    let log = events_come_into_open_pulls(false);
+    assert!(log.contains("60 events were written to the bucket"), "{log}");
+    assert!(log.contains("every pull is journaled"), "{log}");
+}
+
+#[test]
+fn events_that_come_into_open_pulls_stay_in_local_state_when_the_bucket_is_away() {
+    let log = events_come_into_open_pulls(true);
+    assert!(log.contains("0 events were written to the bucket"), "{log}");
+    assert!(
+        log.contains("; 60 events in 10 batches stay in local state"),
+        "{log}"
+    );
+    assert!(log.contains("every pull is journaled"), "{log}");
 }
 
 #[test]

@@ -75,6 +75,13 @@ impl Scene {
         self.settings.remove(name);
     }
 
+    /// The same scene without a setting.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.unset(name);
+        self
+    }
+
     /// Starts the program, in `backup` mode.
     pub fn start(&self) -> Program {
         Program::start(&self.settings, &["backup"], self.folder.path())

@@ -3,5 +3,6 @@
 mod delivering;
 mod ending;
 mod losing;
+mod outage;
 mod pulling;
 mod world;

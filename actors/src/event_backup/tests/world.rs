@@ -1,6 +1,6 @@
 //! One feed with everything that it works with, and what it looks like after a crash.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::Read;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tokio::task::LocalSet;
 use super::super::*;
 use crate::avro::ModelVersion;
 use crate::avro::encode;
+use crate::fault::Fault;
 use crate::feed::Model;
 use crate::hit_cache::{AgeOff, ClaimRules, Claims};
 use crate::journal_room::JournalRoom;
@@ -27,9 +28,10 @@ use crate::stream_id::StreamId;
 use crate::stream_worker::{StoreStream, StreamOutcome};
 use crate::testkit::{FakeBucket, FakeDispatcher, Gate, MemoryJournal, MemoryState};
 
-/// Stores every stream as soon as its gate is open.
+/// Stores every stream as soon as its gate is open, unless there is an outage.
 struct FakeWorker {
     gate: Gate,
+    outage: Rc<Cell<bool>>,
     stored: Rc<RefCell<Vec<StreamId>>>,
 }
 
@@ -41,9 +43,16 @@ impl Handler<StoreStream> for FakeWorker {
     type Result = ResponseFuture<StreamOutcome>;
 
     fn handle(&mut self, job: StoreStream, _: &mut Self::Context) -> Self::Result {
-        let (gate, stored) = (self.gate.clone(), Rc::clone(&self.stored));
+        let (gate, stored, outage) = (
+            self.gate.clone(),
+            Rc::clone(&self.stored),
+            Rc::clone(&self.outage),
+        );
         Box::pin(async move {
             gate.pass().await;
+            if outage.get() {
+                return StreamOutcome::Failed(Fault::transient("head object", &job.stream, "503"));
+            }
             stored.borrow_mut().push(job.stream);
             StreamOutcome::Stored {
                 bytes_in: 1,
@@ -78,6 +87,10 @@ pub(super) struct World {
     pub(super) batch_size: u64,
     pub(super) stream_gate: Gate,
     pub(super) channel_size: usize,
+    /// Bytes that the journal may hold.
+    pub(super) room: u64,
+    /// Whether streams fail.
+    pub(super) outage: Rc<Cell<bool>>,
 }
 
 /// A feed that has been started.
@@ -104,6 +117,8 @@ impl World {
             batch_size: 20,
             stream_gate,
             channel_size: 100,
+            room: 64 << 20,
+            outage: Rc::default(),
         }
     }
 
@@ -117,6 +132,7 @@ impl World {
             journal,
             state,
             stream_gate: self.stream_gate.clone(),
+            outage: Rc::clone(&self.outage),
             ..*self
         }
     }
@@ -132,7 +148,7 @@ impl World {
             journal: Rc::new(self.journal.clone()),
             state: Rc::new(state.clone()),
             uploads: Rc::new(state),
-            room: JournalRoom::new(64 << 20),
+            room: JournalRoom::new(self.room),
             memory: MemoryBudget::new(64 << 20),
             statistics: Arc::clone(&statistics),
             retry: RetryPolicy {
@@ -153,6 +169,7 @@ impl World {
         };
         let worker = FakeWorker {
             gate: self.stream_gate.clone(),
+            outage: Rc::clone(&self.outage),
             stored: Rc::clone(&stored),
         }
         .start();
