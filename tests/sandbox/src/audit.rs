@@ -18,6 +18,7 @@ use actors::avro::ModelVersion;
 use actors::feed::Feed;
 use actors::object_key::BundleKey;
 use actors::stream_id::{Sha256, StreamId};
+use actors::timestamp::Timestamp;
 use anyhow::Context;
 use flate2::read::MultiGzDecoder;
 use sha2::Digest;
@@ -27,8 +28,96 @@ use crate::dispatcher::{Fate, Shared};
 use crate::encode;
 use crate::validity::{self, Judge};
 
-/// How often something stands there, by feed and the SHA-256 of its bytes.
-type Multiset = BTreeMap<(Feed, Sha256), i64>;
+/// How often something stands there.
+type Multiset = BTreeMap<Unit, i64>;
+
+/// What is backed up as one: an event or, of an unknown version, a whole bulk; by feed and the SHA-256 of its bytes.
+pub type Unit = (Feed, Sha256);
+
+/// What a consumer was given as one, or was not given but the dispatcher has forgotten.
+#[derive(Clone, Debug)]
+pub struct Handed {
+    /// Its name.
+    pub unit: Unit,
+    /// How many events it has.
+    pub events: u64,
+    /// When the first and the last of these were taken from Kafka.
+    pub taken: (Timestamp, Timestamp),
+    /// What became of the answer.
+    pub fate: Fate,
+}
+
+/// Everything that was taken for consumers whose name begins with `prefix`.
+pub fn handed_out(shared: &Shared, prefix: &str) -> Vec<Handed> {
+    let broker = shared.broker();
+    let mut units = Vec::new();
+    let answers = broker
+        .answers()
+        .filter(|answer| answer.consumer.name.starts_with(prefix) && !answer.events.is_empty());
+    for answer in answers {
+        let events = answer.events.iter().zip(&answer.taken).map(|(place, taken)| {
+            let bytes = broker.event_bytes(*place, answer.version);
+            (broker.event(*place).feed, bytes, *taken)
+        });
+        let events: Vec<(Feed, Vec<u8>, Timestamp)> = events.collect();
+        let unit = |feed: &Feed, bytes: &[u8], events: u64, taken| Handed {
+            unit: (feed.clone(), Sha256::of(bytes)),
+            events,
+            taken,
+            fate: answer.fate,
+        };
+        let known = ModelVersion::ALL.iter();
+        if known
+            .map(|version| version.number())
+            .any(|known| known == answer.version)
+        {
+            units.extend(
+                events
+                    .iter()
+                    .map(|(feed, bytes, at)| unit(feed, bytes, 1, (*at, *at))),
+            );
+        } else if let (Some((feed, _, first)), Some((_, _, last))) = (events.first(), events.last()) {
+            let bytes: Vec<&Vec<u8>> = events.iter().map(|(_, bytes, _)| bytes).collect();
+            let bulk = encode::bulk(answer.version, &bytes, encode::Layout::Sized);
+            units.push(unit(feed, &bulk, events.len() as u64, (*first, *last)));
+        }
+    }
+    units
+}
+
+/// What a bulk is backed up as; none where it has no events.
+pub fn units_of(feed: &Feed, bulk: &[u8]) -> Vec<Unit> {
+    match decode::bulk(feed.model(), bulk) {
+        Some(decoded) => {
+            let events = decoded.events.iter();
+            events
+                .map(|event| (feed.clone(), Sha256::of(event.bytes)))
+                .collect()
+        }
+        None => vec![(feed.clone(), Sha256::of(bulk))],
+    }
+}
+
+/// What lies in the bundles of the bucket `{prefix}-events` below `root`; what cannot be read is left out.
+///
+/// # Errors
+/// A folder or a file cannot be read.
+pub fn in_bundles(root: &Path, prefix: &str) -> anyhow::Result<BTreeSet<Unit>> {
+    let bucket = format!("{prefix}-events");
+    let mut units = BTreeSet::new();
+    for key in crate::s3::keys(root, &bucket)?.unwrap_or_default() {
+        let packed = std::fs::read(root.join(&bucket).join(&key))?;
+        let mut bulk = Vec::new();
+        if let Ok(bundle) = key.parse::<BundleKey>()
+            && MultiGzDecoder::new(packed.as_slice())
+                .read_to_end(&mut bulk)
+                .is_ok()
+        {
+            units.extend(units_of(bundle.feed(), &bulk));
+        }
+    }
+    Ok(units)
+}
 
 /// What has to be in the bucket.
 #[derive(Debug, Default)]
@@ -45,39 +134,24 @@ impl Expected {
     /// What was handed out to consumers whose name begins with `prefix`. Answers that the client did not get are
     /// left out, unless `lost_too`: then the bucket must hold also what a recheck finds.
     pub fn handed_out(shared: &Shared, prefix: &str, lost_too: bool) -> Self {
-        let broker = shared.broker();
-        let mut expected = Self {
-            has: shared.stream_keys(),
-            ..Self::default()
-        };
-        let answers = broker.answers().filter(|answer| {
-            answer.consumer.name.starts_with(prefix)
-                && !answer.events.is_empty()
-                && (lost_too || matches!(answer.fate, Fate::HandedOut | Fate::BeingSent))
-        });
-        for answer in answers {
-            let bytes = |place| broker.event_bytes(place, answer.version);
-            let events: Vec<(Feed, Vec<u8>)> = answer
-                .events
-                .iter()
-                .map(|place| (broker.event(*place).feed, bytes(*place)))
-                .collect();
-            expected.count += events.len() as u64;
-            if ModelVersion::ALL
-                .iter()
-                .any(|version| version.number() == answer.version)
-            {
-                events.iter().for_each(|(feed, bytes)| expected.add(feed, bytes));
-            } else if let Some((feed, _)) = events.first() {
-                let bytes: Vec<&Vec<u8>> = events.iter().map(|(_, bytes)| bytes).collect();
-                expected.add(feed, &encode::bulk(answer.version, &bytes, encode::Layout::Sized));
-            }
-        }
-        expected
+        let handed = handed_out(shared, prefix).into_iter();
+        Self::all_of(
+            handed.filter(|handed| lost_too || matches!(handed.fate, Fate::HandedOut | Fate::BeingSent)),
+            shared.stream_keys(),
+        )
     }
 
-    fn add(&mut self, feed: &Feed, bytes: &[u8]) {
-        *self.events.entry((feed.clone(), Sha256::of(bytes))).or_default() += 1;
+    /// All of these, and the streams that they name, as far as they are among `streams` (`source/label/sha256`).
+    pub fn all_of(handed: impl IntoIterator<Item = Handed>, streams: BTreeSet<String>) -> Self {
+        let mut expected = Self {
+            has: streams,
+            ..Self::default()
+        };
+        for handed in handed {
+            *expected.events.entry(handed.unit).or_default() += 1;
+            expected.count += handed.events;
+        }
+        expected
     }
 }
 
@@ -100,6 +174,8 @@ pub struct Audit {
     pub stream_bytes: u64,
     /// Bytes of all objects, as stored.
     pub stored_bytes: u64,
+    /// Streams that events name and that are not in the bucket, whether the dispatcher has them or not.
+    pub absent: BTreeSet<String>,
     /// What is wrong, for people; nothing where the backup is good.
     pub faults: Vec<String>,
 }
@@ -230,6 +306,7 @@ impl Audit {
                 Err(error) => self.fault(format!("{key} does not unpack: {error}")),
             }
         }
+        self.absent = named.streams.difference(&keys).cloned().collect();
         for stream in &named.streams {
             match expected.has.contains(stream) {
                 true if !keys.contains(stream) => {

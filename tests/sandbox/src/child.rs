@@ -47,11 +47,24 @@ impl Program {
         arguments: &[&str],
         output: &Path,
     ) -> io::Result<Self> {
+        Self::start_as(&std::env::current_exe()?, settings, arguments, output)
+    }
+
+    /// The same with another executable that is the sandbox.
+    ///
+    /// # Errors
+    /// See [`Program::start`].
+    pub fn start_as<K: AsRef<OsStr>, V: AsRef<OsStr>>(
+        sandbox: &Path,
+        settings: impl IntoIterator<Item = (K, V)>,
+        arguments: &[&str],
+        output: &Path,
+    ) -> io::Result<Self> {
         let log = File::create(output)?;
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(sandbox);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if ["BK_", "BK.", "BED_", "BED.", "AWS_"]
+            if ["BK_", "BK.", "BED_", "BED.", "AWS_", "FAULT_POINTS"]
                 .iter()
                 .any(|prefix| text.starts_with(prefix))
             {

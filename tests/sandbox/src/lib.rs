@@ -10,6 +10,7 @@
 //! | What lies in `testdata/`? | [`testdata`] |
 //! | What does a backup take? | [`measure`] |
 //! | How is a disk made full? | [`small_disk`] |
+//! | Is anything lost when the program is killed? | [`torture`] |
 //! | How can the bucket be made to fail, and what did it see? | [`s3`] |
 
 pub mod audit;
@@ -23,4 +24,5 @@ pub mod measure;
 pub mod s3;
 pub mod small_disk;
 pub mod testdata;
+pub mod torture;
 pub mod validity;

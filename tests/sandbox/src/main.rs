@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use sandbox::demo::{self, Stage, Wanted};
-use sandbox::{child, measure, testdata};
+use sandbox::{child, measure, testdata, torture};
 
 /// azul-backup on loopback: a stand-in dispatcher, an S3 server, and the program between them.
 #[derive(Debug, Parser)]
@@ -18,6 +18,8 @@ enum Task {
     Serve(Serve),
     /// Measure what a backup takes, against the bare work on the same bytes.
     Measure(measure::Wanted),
+    /// Kill the program at random instants again and again, and look whether anything is lost.
+    Torture(torture::Wanted),
     /// The servers of a measurement.
     #[command(hide = true)]
     MeasureServers(measure::servers::Wanted),
@@ -28,6 +30,9 @@ enum Task {
         folder: PathBuf,
     },
 }
+
+/// Without what the servers say of faults that are on order.
+const LOGGED: &str = "warn,actix_http=off,s3s=off";
 
 #[derive(Debug, clap::Args)]
 struct Serve {
@@ -49,11 +54,12 @@ fn main() -> ExitCode {
         let name = std::iter::once("azul-backup".into());
         return azul_backup::main_with_args(name.chain(arguments));
     }
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(LOGGED)).init();
     let done = match Task::parse() {
         Task::Demo(wanted) => demo::run(&wanted),
         Task::Serve(wanted) => serve(&wanted).map(|()| true),
         Task::Measure(wanted) => measure::run(&wanted),
+        Task::Torture(wanted) => torture::run(&wanted),
         Task::MeasureServers(wanted) => measure::servers::serve(&wanted).map(|()| true),
         Task::Testdata { folder } => testdata::write(&folder).map(|()| true),
     };

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 use actors::feed::{Feed, Model};
+use actors::timestamp::Timestamp;
 
 use super::log::{EventRef, Log, Origin, RawEvent};
 use crate::generator::FeedEvents;
@@ -75,6 +76,8 @@ pub struct Answer {
     pub consumer: Consumer,
     /// What was taken, in order.
     pub events: Vec<Place>,
+    /// When each of these was taken.
+    pub taken: Vec<Timestamp>,
     /// How many were withheld from it.
     pub filtered: u64,
     /// The model version of its bulk.
@@ -184,6 +187,7 @@ impl Broker {
         let answer = Answer {
             consumer,
             events: Vec::new(),
+            taken: Vec::new(),
             filtered: 0,
             version: 0,
             fate: Fate::BeingSent,
@@ -218,6 +222,7 @@ impl Broker {
                 }
             }
         }
+        answer.taken.resize(answer.events.len(), Timestamp::now());
         answer.events.len()
     }
 
@@ -287,6 +292,18 @@ impl Broker {
         &self.lost_in_advance
     }
 
+    /// Whether the last pull of every consumer whose name begins so has no events: what came before it is settled,
+    /// for a consumer pulls again only when it has kept what it was given.
+    pub fn is_idle(&self, name_prefix: &str) -> bool {
+        let pulls: BTreeMap<_, _> = self.answers.iter().chain(&self.collecting).collect();
+        let mut last = BTreeMap::new();
+        for answer in pulls.into_values() {
+            last.insert(&answer.consumer, answer.events.is_empty());
+        }
+        last.retain(|consumer, _| consumer.name.starts_with(name_prefix));
+        last.into_values().all(|is_empty| is_empty)
+    }
+
     /// How many pulls of a consumer were open at once, at most.
     pub fn pulls_at_once(&self, name: &str) -> usize {
         let of_name = self.groups.iter().filter(|(consumer, _)| consumer.name == name);
@@ -313,7 +330,6 @@ impl Broker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actors::timestamp::Timestamp;
     use bytes::Bytes;
 
     fn consumer(name: &str) -> Consumer {

@@ -56,6 +56,9 @@ pub struct Config {
     pub ready_after_restart: Duration,
     /// Threads that serve requests.
     pub workers: usize,
+    /// Pulls are kept open for this fraction of their deadline, for runs that have no time; 1 is what the real one
+    /// does.
+    pub hurry: u32,
 }
 
 impl Default for Config {
@@ -66,6 +69,7 @@ impl Default for Config {
             dedupe: false,
             ready_after_restart: Duration::ZERO,
             workers: 1,
+            hurry: 1,
         }
     }
 }
@@ -102,7 +106,7 @@ impl StandInDispatcher {
     pub fn start(config: Config) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", config.port))?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(config.dedupe, config.model_version));
+        let shared = Arc::new(Shared::new(config.dedupe, config.model_version, config.hurry));
         let running = Some(run(listener, Arc::clone(&shared), config.workers)?);
         Ok(Self {
             config,
@@ -222,6 +226,11 @@ impl StandInDispatcher {
             given.lost_at_restart.push(broker.event(*place));
         }
         given
+    }
+
+    /// Whether it is there.
+    pub fn is_up(&self) -> bool {
+        self.running.is_some()
     }
 
     /// Goes away: connections break, new ones are refused.

@@ -129,7 +129,9 @@ pub(super) async fn pull(
 
 /// Collects for one pull; `None` if the dispatcher was restarted meanwhile.
 async fn collect(shared: &Shared, asked: Request) -> Option<(u64, Answer, bool)> {
-    let until = asked.deadline.map(|deadline| Instant::now() + deadline);
+    let until = asked
+        .deadline
+        .map(|deadline| Instant::now() + shared.hurried(deadline));
     let number = shared.broker().begin(asked.consumer, asked.reset);
     loop {
         let arrival = shared.arrival.notified();

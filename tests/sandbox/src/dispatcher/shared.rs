@@ -55,6 +55,7 @@ pub struct Shared {
     kafka_hangs: AtomicBool,
     parts_swapped: AtomicBool,
     empty_without_bytes: AtomicBool,
+    hurry: u32,
     bytes_out: AtomicU64,
     pub(super) arrival: Notify,
     changes: Mutex<u64>,
@@ -63,7 +64,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(dedupe: bool, model_version: i64) -> Self {
+    pub(super) fn new(dedupe: bool, model_version: i64, hurry: u32) -> Self {
         Self {
             broker: Mutex::new(Broker::new(dedupe)),
             streams: Mutex::default(),
@@ -75,6 +76,7 @@ impl Shared {
             kafka_hangs: AtomicBool::new(false),
             parts_swapped: AtomicBool::new(false),
             empty_without_bytes: AtomicBool::new(false),
+            hurry: hurry.max(1),
             bytes_out: AtomicU64::new(0),
             arrival: Notify::new(),
             changes: Mutex::default(),
@@ -139,6 +141,11 @@ impl Shared {
 
     pub(super) fn model_version(&self) -> i64 {
         self.model_version.load(Ordering::SeqCst)
+    }
+
+    /// How long a pull with this deadline is kept open.
+    pub(super) fn hurried(&self, deadline: Duration) -> Duration {
+        deadline / self.hurry
     }
 
     pub(super) fn kafka_hangs(&self) -> bool {

@@ -138,6 +138,11 @@ impl S3Server {
         self.counters.wait_until(longest, |seen| seen.in_flight == 0)
     }
 
+    /// Whether it is there.
+    pub fn is_up(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Goes away: connections break, new ones are refused.
     pub fn stop(&mut self) {
         if let Some(running) = self.running.take() {
