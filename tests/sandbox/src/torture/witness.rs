@@ -6,7 +6,8 @@
 //! that the program has to answer for. A file that comes and goes between two looks is not missed for good: what it
 //! held has to be in the bucket, or it was handed out and lost, which the audit sees from the dispatcher's side.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -112,9 +113,9 @@ fn look(journal: &Path, kept: &Path, looked: &Mutex<BTreeMap<PathBuf, Feed>>) ->
         };
         let second = kept.join(format!("{}+{name}", feed.to_string().replace('/', "+")));
         let mut looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
-        if !looked.contains_key(&second) {
-            match fs::hard_link(&file, &second) {
-                Ok(()) => drop(looked.insert(second, feed)),
+        if let Entry::Vacant(unseen) = looked.entry(second) {
+            match fs::hard_link(&file, unseen.key()) {
+                Ok(()) => drop(unseen.insert(feed)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -152,7 +153,7 @@ pub(super) fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
 /// What the body of an answer holds, read without any code of the program but its schemas.
 fn held(feed: &Feed, body: &[u8]) -> Held {
     match bulk_in(body) {
-        Some(bulk) if bulk.is_empty() => Held::Units(BTreeSet::new()),
+        Some([]) => Held::Units(BTreeSet::new()),
         Some(bulk) => Held::Units(units_of(feed, bulk).into_iter().collect()),
         None => Held::NotUnderstood(Sha256::of(body)),
     }
