@@ -5,7 +5,7 @@
 //! * What the dispatcher handed out, and is not in the bucket, falls into a suspect pull that was recorded: of the
 //!   same feed, and every one of its events was taken within its time. Everything else is lost.
 //! * Nothing else is in the bucket: no event that was never handed out, none twice, no half object, no stream of
-//!   another hash. What was in it once is still there, in the same bytes.
+//!   another hash, no open multipart upload. What was in it once is still there, in the same bytes.
 //! * Streams that are named and not in the bucket are remembered as missing, pending or set aside.
 //! * Nothing is left in the journal.
 
@@ -191,6 +191,10 @@ impl Verdict {
         let left = trial.witness.look()?;
         if left > 0 {
             self.faults.push(format!("{left} files are left in the journal"));
+        }
+        if self.open_uploads > 0 {
+            let open = self.open_uploads;
+            self.faults.push(format!("{open} multipart uploads are open"));
         }
         Ok(())
     }
