@@ -151,7 +151,7 @@ impl Case {
     }
 
     fn needs_large_streams(&self) -> bool {
-        let at_upload = |at: At| (At::UploadBegun..=At::UploadAborted).contains(&at);
+        let at_upload = |at: At| (At::UploadExpected..=At::UploadAborted).contains(&at);
         at_upload(self.at) || self.earlier().is_some_and(at_upload)
     }
 
