@@ -11,7 +11,8 @@
 //!
 //! # When it goes wrong
 //! A pull that fails is waited out (`pace`). A bundle that cannot be written stays sealed and is tried again;
-//! meanwhile the journal fills, and when it is full the feed waits. Only local state that does not work ends the
+//! meanwhile the journal fills, and when it is full the feed waits (`room`). A journaled answer that cannot be read is
+//! put aside (`rescue`). Only local state that does not work, or a file that can be neither read nor moved, ends the
 //! program, in good order.
 
 mod bundling;
@@ -22,6 +23,7 @@ mod pull;
 mod pulling;
 mod quiesce;
 mod recovery;
+mod rescue;
 mod room;
 mod terms;
 #[cfg(test)]
@@ -71,6 +73,7 @@ pub struct EventBackupActor {
     phase: Phase,
     batches: VecDeque<BatchRow>,
     sealed: Option<SealedBundle>,
+    stuck: Option<String>,
     pulling: bool,
     /// Streams are being named, or wait for admission: a part of pulling.
     naming: bool,
@@ -110,6 +113,7 @@ impl EventBackupActor {
             phase: Phase::Leftovers,
             batches: leftovers.batches.into(),
             sealed: leftovers.sealed,
+            stuck: leftovers.stuck,
             pulling: false,
             naming: false,
             writing: false,
@@ -160,6 +164,10 @@ impl Actor for EventBackupActor {
             .cloned()
             .collect();
         self.name(unnamed, ctx);
+        if let Some(why) = self.stuck.take() {
+            let feed = self.feed().clone();
+            self.fail(EndReason::Feed { feed, why }, ctx);
+        }
         self.advance(ctx);
         let tick = self
             .rules

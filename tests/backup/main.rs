@@ -6,6 +6,7 @@ mod bundles;
 mod ending;
 mod full_disk;
 mod hanging;
+mod local_state;
 mod outage;
 mod pulls;
 #[path = "../raw_tcp/mod.rs"]

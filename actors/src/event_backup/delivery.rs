@@ -15,6 +15,7 @@ use std::rc::Rc;
 use self::bytes::{Digests, digest_bundle, digest_object, pour_bundle};
 use super::FeedPorts;
 use super::bundling::Run;
+use super::rescue::{BatchFault, Verdict, examine};
 use crate::avro::BulkVersion;
 use crate::avro::bulk::name_after;
 use crate::fault::{Fault, FaultKind};
@@ -23,7 +24,7 @@ use crate::feed::Feed;
 use crate::object_key::{BundleKey, ObjectKey};
 use crate::object_writer::{Destination, MOST_ANEW};
 use crate::ports::bucket::ObjectInfo;
-use crate::ports::state::{BatchRow, Change, EventName, SealedBundle, StateFault};
+use crate::ports::state::{BatchRow, Change, EventName, Member, SealedBundle};
 
 /// The most often that a single event is repeated in search of a free key.
 const MOST_COPIES: u32 = 100;
@@ -37,19 +38,61 @@ pub(super) enum Delivered {
     Resealed(SealedBundle),
     /// It could not be written now; its seal stays.
     Postponed(Fault),
+    /// Batches of it, by their numbers, cannot be read and are in the journal no more: what is left is sealed anew.
+    SetAside(Vec<u64>),
 }
 
-/// Settles key and members of the next bundle.
+/// Settles key and members of the next bundle, which is to be delivered then.
 ///
 /// # Errors
-/// Local state failed, or the journal cannot be read.
+/// Local state failed, or a file of the journal can be neither read nor put aside.
 pub(super) async fn seal(
     ports: &FeedPorts,
     feed: &Feed,
     run: Run,
     rows: &[BatchRow],
+) -> Result<Delivered, BatchFault> {
+    let members = run.members.clone();
+    match seal_run(ports, feed, run, rows, 1).await {
+        Ok(sealed) => Ok(Delivered::Resealed(sealed)),
+        Err(BatchFault::Unread(error)) => {
+            let fault = Fault::corrupt("read journal", feed, error);
+            after_misreading(ports, &members, rows, fault).await
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// Finds out which of these batches cannot be read.
+async fn after_misreading(
+    ports: &FeedPorts,
+    members: &[Member],
+    rows: &[BatchRow],
+    fault: Fault,
+) -> Result<Delivered, BatchFault> {
+    let mut lost = Vec::new();
+    for member in members {
+        let verdict = match rows.iter().find(|row| row.file.seq == member.seq) {
+            Some(row) => examine(ports, row).await?,
+            None => Verdict::SetAside,
+        };
+        if verdict == Verdict::SetAside {
+            lost.push(member.seq);
+        }
+    }
+    match lost.is_empty() {
+        true => Ok(Delivered::Postponed(fault)),
+        false => Ok(Delivered::SetAside(lost)),
+    }
+}
+
+async fn seal_run(
+    ports: &FeedPorts,
+    feed: &Feed,
+    run: Run,
+    rows: &[BatchRow],
     copies: u32,
-) -> Result<SealedBundle, StateFault> {
+) -> Result<SealedBundle, BatchFault> {
     let last = name_run(ports, &run, rows).await?;
     let count = run.count() * u64::from(copies);
     let key = BundleKey::new(feed.clone(), last.timestamp, count, &last.kafka_key);
@@ -65,9 +108,9 @@ pub(super) async fn seal(
 }
 
 /// The last valid event of the run; the last event where none is valid.
-async fn name_run(ports: &FeedPorts, run: &Run, rows: &[BatchRow]) -> Result<EventName, StateFault> {
+async fn name_run(ports: &FeedPorts, run: &Run, rows: &[BatchRow]) -> Result<EventName, BatchFault> {
     let row_of = |seq| rows.iter().find(|row| row.file.seq == seq);
-    let lost = || StateFault::Broken("a sealed batch has no row".to_owned());
+    let lost = || BatchFault::Unread("a sealed batch has no row".to_owned());
     let last = run.members.last().ok_or_else(lost)?;
     let last_row = row_of(last.seq).ok_or_else(lost)?;
     if last.events.end < last_row.contents.events {
@@ -84,7 +127,7 @@ async fn name_part(
     ports: &FeedPorts,
     row: &BatchRow,
     events: std::ops::Range<u64>,
-) -> Result<EventName, StateFault> {
+) -> Result<EventName, BatchFault> {
     let (opener, row) = (ports.journal.opener(), row.clone());
     let named = ports.blocking(move || {
         let mut reader = opener.open(&row.file).map_err(|fault| fault.to_string())?;
@@ -95,18 +138,28 @@ async fn name_part(
         .await
         .map_err(|fault| fault.to_string())
         .flatten()
-        .map_err(StateFault::Broken)
+        .map_err(BatchFault::Unread)
 }
 
 /// Brings a sealed bundle into the bucket, unless it is there already.
 ///
 /// # Errors
-/// Local state failed, or the journal cannot be read.
+/// Local state failed, or a file of the journal can be neither read nor put aside.
 pub(super) async fn deliver(
     ports: &FeedPorts,
     sealed: SealedBundle,
     rows: &[BatchRow],
-) -> Result<Delivered, StateFault> {
+) -> Result<Delivered, BatchFault> {
+    let members = sealed.members.clone();
+    let fault = match bring(ports, sealed, rows).await {
+        Ok(Delivered::Postponed(fault)) if fault.kind() == FaultKind::Corrupt => fault,
+        Err(BatchFault::Unread(error)) => Fault::corrupt("read journal", "a sealed bundle", error),
+        delivered => return delivered,
+    };
+    after_misreading(ports, &members, rows, fault).await
+}
+
+async fn bring(ports: &FeedPorts, sealed: SealedBundle, rows: &[BatchRow]) -> Result<Delivered, BatchFault> {
     let key = ObjectKey::from(sealed.key.clone());
     let there = ports
         .retry
@@ -185,7 +238,7 @@ async fn another_key(
     ports: &FeedPorts,
     sealed: SealedBundle,
     rows: &[BatchRow],
-) -> Result<Delivered, StateFault> {
+) -> Result<Delivered, BatchFault> {
     let taken = sealed.key.clone();
     let resealed = reseal(ports, sealed, rows).await?;
     if resealed.key == taken {
@@ -203,7 +256,7 @@ async fn reseal(
     ports: &FeedPorts,
     sealed: SealedBundle,
     rows: &[BatchRow],
-) -> Result<SealedBundle, StateFault> {
+) -> Result<SealedBundle, BatchFault> {
     log::warn!(
         "bundle {}: another bundle lies under this key already, which is left as it is; its events come under \
          another key",
@@ -218,9 +271,9 @@ async fn reseal(
         members: sealed.members,
     };
     match run.clone().shortened().filter(|_| sealed.copies == 1) {
-        Some(fewer) => seal(ports, &feed, fewer, rows, 1).await,
-        None if sealed.copies < MOST_COPIES => seal(ports, &feed, run, rows, sealed.copies + 1).await,
-        None => Err(StateFault::Broken(format!(
+        Some(fewer) => seal_run(ports, &feed, fewer, rows, 1).await,
+        None if sealed.copies < MOST_COPIES => seal_run(ports, &feed, run, rows, sealed.copies + 1).await,
+        None => Err(BatchFault::Stuck(format!(
             "no free key was found for the bundle {}",
             sealed.key
         ))),
@@ -233,9 +286,9 @@ async fn rename(
     ports: &FeedPorts,
     sealed: SealedBundle,
     rows: &[BatchRow],
-) -> Result<SealedBundle, StateFault> {
+) -> Result<SealedBundle, BatchFault> {
     let digests = digest_bundle(ports, &sealed, rows).await;
-    let Digests { bulk_sha256, .. } = digests.map_err(|fault| StateFault::Broken(fault.to_string()))?;
+    let Digests { bulk_sha256, .. } = digests.map_err(|fault| BatchFault::Unread(fault.to_string()))?;
     let (feed, timestamp, count) = (
         sealed.key.feed().clone(),
         sealed.key.timestamp(),

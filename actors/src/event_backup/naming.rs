@@ -4,6 +4,7 @@ use actix::Recipient;
 use tokio::sync::mpsc;
 
 use super::FeedPorts;
+use super::rescue::{BatchFault, Verdict, examine, set_batch_aside};
 use crate::avro::BulkVersion;
 use crate::avro::bulk::visit_events;
 use crate::fault_point::{self, FaultPoint};
@@ -12,20 +13,51 @@ use crate::hit_cache::NameStreams;
 use crate::ports::state::{BatchRow, Change, StateFault};
 use crate::stream_id::StreamId;
 
+/// How often it is tried to name the streams of a batch that can be read.
+const TRIES: u32 = 3;
+
+/// What became of a batch whose streams were to be named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// The highest ticket, for the feed to wait for.
+    Ticket(Option<u64>),
+    /// It cannot be read, and is in the journal no more.
+    SetAside,
+}
+
 /// How many streams are named by one message: a batch may name any number, memory holds this many.
 const STREAMS_AT_ONCE: usize = 256;
 
 /// Makes a pending row of every well-formed stream that the batch names, and then notes that it is done, unless
 /// that had been noted before.
-/// Returns the highest ticket, for the feed to wait for.
+/// A batch that cannot be read is put aside.
 ///
 /// # Errors
-/// Local state failed, the journal's file cannot be read any more, or the hit cache is gone.
+/// Local state failed, the hit cache is gone, or the file can be neither read nor put aside.
 pub(super) async fn name_streams(
     ports: &FeedPorts,
     batch: &BatchRow,
     hit_cache: &Recipient<NameStreams>,
-) -> Result<Option<u64>, StateFault> {
+) -> Result<Named, BatchFault> {
+    let mut error = String::new();
+    for _ in 0..TRIES {
+        match name_once(ports, batch, hit_cache).await {
+            Err(BatchFault::Unread(unread)) => error = unread,
+            named => return named.map(Named::Ticket),
+        }
+        if examine(ports, batch).await? == Verdict::SetAside {
+            return Ok(Named::SetAside);
+        }
+    }
+    set_batch_aside(ports, batch, &error).await?;
+    Ok(Named::SetAside)
+}
+
+async fn name_once(
+    ports: &FeedPorts,
+    batch: &BatchRow,
+    hit_cache: &Recipient<NameStreams>,
+) -> Result<Option<u64>, BatchFault> {
     if batch.streams_named {
         return Ok(None);
     }
@@ -48,9 +80,9 @@ async fn name_all(
     ports: &FeedPorts,
     batch: &BatchRow,
     hit_cache: &Recipient<NameStreams>,
-) -> Result<Option<u64>, StateFault> {
+) -> Result<Option<u64>, BatchFault> {
     let (found, mut streams) = mpsc::channel(1);
-    let (opener, batch, file) = (ports.journal.opener(), batch.clone(), &batch.file);
+    let (opener, batch) = (ports.journal.opener(), batch.clone());
     let walk = ports.blocking(move || {
         let mut reader = opener.open(&batch.file).map_err(|fault| fault.to_string())?;
         let mut named = Vec::with_capacity(STREAMS_AT_ONCE);
@@ -79,17 +111,12 @@ async fn name_all(
         while let Some(streams) = streams.recv().await {
             last = last.max(request(hit_cache, streams).await?);
         }
-        Ok(last)
+        Ok::<_, BatchFault>(last)
     };
     let (walked, last) = tokio::join!(walk, name);
     walked
-        .map_err(|fault| StateFault::Broken(fault.to_string()))?
-        .map_err(|error| {
-            StateFault::Broken(format!(
-                "journaled batch {} of feed {} cannot be read, and is left where it is: {error}; check the volume",
-                file.seq, file.feed
-            ))
-        })?;
+        .map_err(|fault| BatchFault::Unread(fault.to_string()))?
+        .map_err(BatchFault::Unread)?;
     last
 }
 

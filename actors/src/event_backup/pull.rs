@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::FeedPorts;
+use super::rescue::{BatchFault, persistently, set_aside};
 use super::room::{give_up, measure_aside, receive};
 use crate::avro::BulkVersion;
 use crate::avro::bulk::{BulkError, Scanned, scan};
@@ -44,13 +45,13 @@ pub(super) enum Pulled {
 /// Sends one pull and journals what it brings. Never dropped by an orderly stop.
 ///
 /// # Errors
-/// Local state failed, before or after the pull.
+/// Local state failed, before or after the pull; or its answer can be neither read back nor put aside.
 pub(super) async fn pull(
     ports: &FeedPorts,
     pull: &Pull,
     was_ready: bool,
     room: IncomingRoom,
-) -> Result<Pulled, StateFault> {
+) -> Result<Pulled, BatchFault> {
     let feed = &pull.feed;
     let since = Timestamp::now();
     let file = BatchFile {
@@ -179,7 +180,7 @@ impl Ledger<'_> {
         intake: Intake,
         was_ready: bool,
         begun: Instant,
-    ) -> Result<Pulled, StateFault> {
+    ) -> Result<Pulled, BatchFault> {
         let Intake {
             incoming,
             room,
@@ -235,11 +236,10 @@ impl Ledger<'_> {
                 })
             }
             Err(Unscanned::NotRead(reason)) => {
-                // The file is whole and stays: the next start adopts it.
+                // The file is whole: if it cannot be put aside either, the next start adopts it.
+                let aside = set_aside(self.ports, &file, &reason).await;
                 self.ended(None).await?;
-                Err(StateFault::Broken(format!(
-                    "a journaled answer cannot be read back: {reason}"
-                )))
+                aside.map(|()| Pulled::NotUnderstood)
             }
             Err(Unscanned::NotUnderstood(reason)) => {
                 put_aside(self.ports, &file, &reason).await;
@@ -266,7 +266,7 @@ impl Ledger<'_> {
     }
 
     async fn understand(&self, file: &BatchFile, parts: PullParts) -> Result<(PullInfo, Scanned), Unscanned> {
-        let scanned = scan_file(self.ports, file, parts.events).await?;
+        let scanned = persistently(async || scan_file(self.ports, file, parts.events.clone()).await).await?;
         Ok((parts.info, scanned))
     }
 

@@ -5,14 +5,15 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::time::Instant;
 
-use super::naming::name_streams;
+use super::naming::{Named, name_streams};
 use super::pull::{Pulled, pull};
 use super::quiesce::OpenPull;
+use super::rescue::BatchFault;
 use super::room::reserve;
 use super::{EventBackupActor, LEAST_EXPECTED, Phase};
 use crate::hit_cache::{AwaitAdmission, AwaitLeftovers, NameStreams};
 use crate::ports::dispatcher::Pull;
-use crate::ports::state::{BatchRow, StateFault};
+use crate::ports::state::BatchRow;
 use crate::supervisor::EndReason;
 
 /// The most batches of one feed that are held in the journal; beyond it the feed waits.
@@ -62,7 +63,8 @@ impl EventBackupActor {
             Some(Ok(pulled)) => actor.pulled(pulled, ctx),
             Some(Err(fault)) => {
                 actor.pulling = false;
-                actor.fail(fault, ctx);
+                let reason = fault.reason(actor.feed());
+                actor.fail(reason, ctx);
             }
         }));
     }
@@ -121,33 +123,39 @@ impl EventBackupActor {
             self.hit_cache.clone().recipient::<NameStreams>(),
         );
         let named = async move {
-            let mut ticket = None;
+            let (mut ticket, mut named, mut lost) = (None, Vec::new(), Vec::new());
             for batch in &batches {
-                ticket = ticket.max(name_streams(&ports, batch, &requests).await?);
+                match name_streams(&ports, batch, &requests).await? {
+                    Named::Ticket(last) => {
+                        ticket = ticket.max(last);
+                        named.push(batch.file.seq);
+                    }
+                    Named::SetAside => lost.push(batch.file.seq),
+                }
             }
-            Ok((batches.into_iter().map(|batch| batch.file.seq).collect(), ticket))
+            Ok((named, lost, ticket))
         };
-        ctx.spawn(
-            named.into_actor(self).map(
-                |named: Result<(Vec<u64>, _), StateFault>, actor, ctx| match named {
-                    Ok((batches, ticket)) => {
-                        for row in actor
-                            .batches
-                            .iter_mut()
-                            .filter(|row| batches.contains(&row.file.seq))
-                        {
-                            row.streams_named = true;
-                        }
-                        actor.remove_done(ctx);
-                        actor.await_admission(ticket, ctx);
+        ctx.spawn(named.into_actor(self).map(
+            |named: Result<(Vec<u64>, Vec<u64>, _), BatchFault>, actor, ctx| match named {
+                Ok((batches, lost, ticket)) => {
+                    actor.lose(&lost);
+                    for row in actor
+                        .batches
+                        .iter_mut()
+                        .filter(|row| batches.contains(&row.file.seq))
+                    {
+                        row.streams_named = true;
                     }
-                    Err(fault) => {
-                        actor.end_turn();
-                        actor.fail(fault, ctx);
-                    }
-                },
-            ),
-        );
+                    actor.remove_done(ctx);
+                    actor.await_admission(ticket, ctx);
+                }
+                Err(fault) => {
+                    actor.end_turn();
+                    let reason = fault.reason(actor.feed());
+                    actor.fail(reason, ctx);
+                }
+            },
+        ));
     }
 
     /// The next pull waits for the streams of the last one; so do the first pulls for all that was left over.

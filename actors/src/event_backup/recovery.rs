@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::pull::{Unscanned, count_contents, put_aside, scan_file};
+use super::rescue::{BatchFault, persistently, set_aside};
 use super::room::measure_aside;
 use super::{FeedPorts, remove};
 use crate::fault::Fault;
@@ -23,6 +24,8 @@ pub struct Leftovers {
     pub batches: Vec<BatchRow>,
     /// A bundle that may or may not be in the bucket.
     pub sealed: Option<SealedBundle>,
+    /// Why the feed cannot go on; the others can, until the program ends in good order.
+    pub stuck: Option<String>,
 }
 
 /// Puts local state in order and returns what is left of each feed. Also sets the number of the next answer.
@@ -106,6 +109,7 @@ async fn forget(ports: &FeedPorts, row: &BatchRow) -> Result<(), StateFault> {
             row.contents.events - row.taken,
             row.contents.events
         );
+        ports.counters(&row.file.feed).suspect_pulls.add(1);
         let reason = "a file of the journal was removed by something other than this program".to_owned();
         let suspect = SuspectPull {
             feed: row.file.feed.clone(),
@@ -161,11 +165,11 @@ async fn adopt(
         file.feed,
         file.seq
     );
-    let scanned = match find_bulk(ports, &file).await {
-        Ok(bulk) => scan_file(ports, &file, bulk).await,
-        Err(broken) => Err(broken),
-    };
-    match scanned {
+    let scanned = persistently(async || {
+        let bulk = find_bulk(ports, &file).await?;
+        scan_file(ports, &file, bulk).await
+    });
+    match scanned.await {
         Ok(scanned) => {
             count_contents(ports, &file.feed, &scanned);
             let feed = file.feed.clone();
@@ -182,12 +186,13 @@ async fn adopt(
             leftovers.entry(feed).or_default().batches.push(row);
         }
         Err(Unscanned::NotUnderstood(reason)) => put_aside(ports, &file, &reason).await,
-        Err(Unscanned::NotRead(reason)) => {
-            return Err(StateFault::Broken(format!(
-                "a journaled answer of feed {} cannot be read, and is left where it is: {reason}; check the volume",
-                file.feed
-            )));
-        }
+        Err(Unscanned::NotRead(reason)) => match set_aside(ports, &file, &reason).await {
+            Ok(()) => {}
+            Err(BatchFault::State(fault)) => return Err(fault),
+            Err(BatchFault::Unread(why) | BatchFault::Stuck(why)) => {
+                leftovers.entry(file.feed).or_default().stuck = Some(why);
+            }
+        },
     }
     Ok(())
 }

@@ -5,4 +5,5 @@ mod ending;
 mod losing;
 mod outage;
 mod pulling;
+mod rescuing;
 mod world;

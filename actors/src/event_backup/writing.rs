@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::bundling::{Due, next_run};
 use super::delivery::{Delivered, deliver, seal};
+use super::rescue::BatchFault;
 use super::{EventBackupActor, FeedPorts, Phase};
 use crate::fault::Fault;
 use crate::fault_point::{self, FaultPoint};
@@ -37,14 +38,12 @@ impl EventBackupActor {
             self.writing = true;
             let (ports, feed) = (self.ports.clone(), self.feed().clone());
             let rows: Vec<BatchRow> = self.batches.iter().cloned().collect();
-            let sealed = async move { seal(&ports, &feed, run, &rows, 1).await };
-            ctx.spawn(sealed.into_actor(self).map(|sealed, actor, ctx| match sealed {
-                Ok(sealed) => actor.deliver(sealed, ctx),
-                Err(fault) => {
-                    actor.writing = false;
-                    actor.fail(fault, ctx);
-                }
-            }));
+            let sealed = async move { seal(&ports, &feed, run, &rows).await };
+            ctx.spawn(
+                sealed
+                    .into_actor(self)
+                    .map(|sealed, actor, ctx| actor.delivered(sealed, ctx)),
+            );
         }
     }
 
@@ -59,15 +58,42 @@ impl EventBackupActor {
         let ports = self.ports.clone();
         let rows: Vec<BatchRow> = self.batches.iter().cloned().collect();
         let delivered = async move { deliver(&ports, sealed, &rows).await };
-        ctx.spawn(delivered.into_actor(self).map(|delivered, actor, ctx| {
-            actor.writing = false;
-            match delivered {
-                Ok(Delivered::Written(sealed)) => actor.written(&sealed, ctx),
-                Ok(Delivered::Resealed(sealed)) => actor.deliver(sealed, ctx),
-                Ok(Delivered::Postponed(fault)) => actor.postpone(&fault, ctx),
-                Err(fault) => actor.fail(fault, ctx),
+        ctx.spawn(
+            delivered
+                .into_actor(self)
+                .map(|delivered, actor, ctx| actor.delivered(delivered, ctx)),
+        );
+    }
+
+    fn delivered(&mut self, delivered: Result<Delivered, BatchFault>, ctx: &mut Context<Self>) {
+        self.writing = false;
+        match delivered {
+            Ok(Delivered::Written(sealed)) => self.written(&sealed, ctx),
+            Ok(Delivered::Resealed(sealed)) => self.deliver(sealed, ctx),
+            Ok(Delivered::Postponed(fault)) => self.postpone(&fault, ctx),
+            Ok(Delivered::SetAside(lost)) => {
+                self.lose(&lost);
+                self.leave_leftovers();
+                self.advance(ctx);
             }
-        }));
+            Err(fault) => {
+                let reason = fault.reason(self.feed());
+                self.fail(reason, ctx);
+            }
+        }
+    }
+
+    /// These batches are in the journal no more, and a bundle that they were sealed into cannot be made.
+    pub(super) fn lose(&mut self, lost: &[u64]) {
+        let is_lost = |seq: u64| lost.contains(&seq);
+        for row in self.batches.iter().filter(|row| is_lost(row.file.seq)) {
+            self.ports.room.give_back(row.bytes);
+        }
+        self.batches.retain(|row| !is_lost(row.file.seq));
+        let is_broken = |sealed: &SealedBundle| sealed.members.iter().any(|member| is_lost(member.seq));
+        if self.sealed.as_ref().is_some_and(is_broken) {
+            self.sealed = None;
+        }
     }
 
     fn written(&mut self, sealed: &SealedBundle, ctx: &mut Context<Self>) {
