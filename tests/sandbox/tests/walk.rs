@@ -2,7 +2,7 @@
 //! nothing is lost, and nothing is in the bucket that should not be.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use azul_backup::adapters::state::SledState;
 use sandbox::child::Ending;
 use sandbox::dispatcher::{Body, RawEvent};
 use sandbox::generator::{Shape, World};
+use sandbox::s3::{Failure, Operation};
 use sandbox::torture::plan::LARGE;
 use sandbox::torture::trial::{Life, Trial};
 use serde_json::json;
@@ -176,6 +177,12 @@ impl Case {
     }
 }
 
+/// The executable; another one, where the environment names it.
+fn sandbox() -> PathBuf {
+    let named = std::env::var_os("CARGO_BIN_EXE_sandbox");
+    named.map_or_else(|| env!("CARGO_BIN_EXE_sandbox").into(), PathBuf::from)
+}
+
 fn stream(sha256: &Sha256) -> StreamId {
     StreamId::new("samples", "content", &sha256.to_string()).unwrap()
 }
@@ -219,9 +226,7 @@ fn event(key: &str, streams: &[StreamId]) -> RawEvent {
 
 /// A small world: one source, binaries good, missing and wrong; large ones where they are needed.
 fn trial(case: &Case, world: &Arc<World>, base: &Path) -> anyhow::Result<Trial> {
-    let sandbox = std::env::var("CARGO_BIN_EXE_sandbox");
-    let sandbox = sandbox.unwrap_or_else(|_| env!("CARGO_BIN_EXE_sandbox").to_owned());
-    let mut trial = Trial::new(base, Path::new(&sandbox), Arc::clone(world))?;
+    let mut trial = Trial::new(base, &sandbox(), Arc::clone(world))?;
     let feed = "samples/binary/sourced".parse()?;
     let (missing, wrong) = (stream(&Sha256::of(b"missing")), stream(&Sha256::of(b"wrong")));
     trial.falsify(&wrong, b"other bytes".to_vec());
@@ -359,4 +364,55 @@ fn at_whatever_point_it_dies_nothing_is_lost() {
         faults.join("\n\n")
     );
     assert!(walked > At::ALL.len() || !only.is_empty());
+}
+
+/// Two batches of one feed, the second journaled while the first waits to be written.
+fn two_batches(points: &str, acknowledged: bool) -> anyhow::Result<()> {
+    let world = World::new(Shape::new(6, 1, 0).with_events([0, 0, 0, 0, 20]))?;
+    let base = tempfile::tempdir()?;
+    let mut trial = Trial::new(base.path(), &sandbox(), world)?;
+    trial.set("BK__EVENT_BATCH_SIZE", 100);
+    trial.set("BK__EVENT_BATCH_MAX_AGE", "2s");
+    let feed = "samples/binary/enriched".parse()?;
+    trial.dispatcher.release(&feed, 10);
+    let mut life = trial.start(points)?;
+    if acknowledged {
+        await_passing(&mut life, At::BatchJournaled, 1)?;
+    } else {
+        let lost = Failure::StatusAfter(500);
+        trial.s3.knobs().fail_next(Operation::PutObject, usize::MAX, lost);
+        await_passing(&mut life, At::BundleSealed, 1)?;
+    }
+    trial.dispatcher.release(&feed, 10);
+    await_passing(&mut life, At::BatchJournaled, 2)?;
+    if !acknowledged {
+        let key = || {
+            trial
+                .s3
+                .keys("azul-backup-1-events")
+                .ok()
+                .flatten()
+                .unwrap_or_default()
+        };
+        while key().is_empty() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        life.program.signal(libc::SIGKILL);
+    }
+    trial.await_end(&mut life, LONGEST)?;
+    trial.heal()?;
+    trial.catch_up()?;
+    let verdict = trial.verdict()?;
+    ensure!(verdict.is_good() && verdict.events == 20, "{verdict:?}");
+    Ok(())
+}
+
+#[test]
+fn a_bundle_whose_acknowledgement_was_lost_is_repeated_as_it_was_sealed() {
+    two_batches("", false).unwrap();
+}
+
+#[test]
+fn a_batch_whose_file_is_gone_is_not_bundled_again() {
+    two_batches("batch.unlinked=kill", true).unwrap();
 }
