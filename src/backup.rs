@@ -17,6 +17,7 @@ mod watchdog;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,7 @@ use crate::adapters::journal::FileJournal;
 use crate::adapters::state::{OpenError, SledState};
 use crate::adapters::volume::Volume;
 use crate::exit::Exit;
+use crate::local_socket::{LocalSocket, SocketPlace};
 use crate::settings::Settings;
 
 /// Bytes of binaries that may be in memory on their way to the bucket, all workers together.
@@ -120,6 +122,7 @@ async fn backup(settings: Settings, pretty: bool) -> Result<EndReason, StartFaul
     fault_point::pass(FaultPoint::StateOpened);
     let journal = FileJournal::open_on(volume, &root)?;
     identity::check(&root, &settings)?;
+    let socket = serve_commands(&root, &sled);
     let outside = Outside::new(&settings);
     let ready = async {
         let ports = feed_ports(&settings, &outside, &sled, journal)?;
@@ -141,6 +144,9 @@ async fn backup(settings: Settings, pretty: bool) -> Result<EndReason, StartFaul
     );
     let (ended, end) = oneshot::channel();
     let started = start(&settings, &outside, ports, leftovers, sled, watching, ended)?;
+    if let Some(socket) = &socket {
+        socket.tell(started.hit_cache.clone().recipient());
+    }
     reporter.watch(started.hit_cache.clone());
     uploads.keep_sweeping();
     signals.forward_to(started.supervisor.recipient());
@@ -199,6 +205,20 @@ async fn stopped_before_it_began(settings: &Settings, sled: &SledState) -> ! {
         }
     };
     watchdog::end_process(tell(&Err(ended)))
+}
+
+/// Lets commands ask this process, as long as what is returned is kept.
+fn serve_commands(root: &Path, sled: &SledState) -> Option<LocalSocket> {
+    let served = LocalSocket::serve(root, Rc::new(sled.clone()));
+    served
+        .inspect_err(|error| {
+            let socket = SocketPlace::beside(root).path();
+            log::warn!(
+                "commands cannot reach this process, only what it leaves behind: the socket {} cannot be made: {error}",
+                socket.display()
+            );
+        })
+        .ok()
 }
 
 /// What a feed works with.

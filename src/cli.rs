@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use actors::feed::SourceName;
+use actors::stream_id::StreamId;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::settings::Mode;
@@ -55,6 +57,49 @@ enum Subcommands {
     /// Scrape a few events of each feed into a folder, as Avro bulks and as readable JSON.
     #[command(after_help = WHERE_SETTINGS_ARE)]
     GetSamples(GetSamples),
+    /// List the streams that are set aside or missing, and put them back.
+    ///
+    /// Events name these streams, and they are not in the bucket. Works while the backup runs, through a socket
+    /// beside its local state, and when it does not.
+    #[command(after_help = FAILED_STREAMS)]
+    FailedStreams(FailedStreams),
+    /// List the pulls that may have cost events, and what that means.
+    ///
+    /// Works while the backup runs, through a socket beside its local state, and when it does not.
+    #[command(after_help = SUSPECT_PULLS)]
+    SuspectPulls(SuspectPulls),
+}
+
+/// What `failed-streams` is to do.
+#[derive(Args, Clone, Debug)]
+pub struct FailedStreams {
+    /// Only these streams, as SOURCE/LABEL/SHA256.
+    #[arg(value_name = "STREAM", conflicts_with = "source")]
+    pub streams: Vec<StreamId>,
+
+    /// Only streams of this source; may be given several times.
+    #[arg(long, value_name = "NAME", value_parser = source_name)]
+    pub source: Vec<SourceName>,
+
+    /// Put them back among the pending ones, with their counts begun anew, and say how many.
+    #[arg(long)]
+    pub retry: bool,
+
+    /// Print JSON, one object a line, instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn source_name(text: &str) -> Result<SourceName, actors::path_segment::Unsafe> {
+    SourceName::new(text)
+}
+
+/// What `suspect-pulls` is to do.
+#[derive(Args, Clone, Debug)]
+pub struct SuspectPulls {
+    /// Print JSON, one object a line, instead of text.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What `get-samples` is to do.
@@ -82,6 +127,10 @@ pub enum Task {
     AsSet,
     /// Scrape samples.
     GetSamples(GetSamples),
+    /// List streams, or put them back.
+    FailedStreams(FailedStreams),
+    /// List suspect pulls.
+    SuspectPulls(SuspectPulls),
 }
 
 impl CommandLine {
@@ -109,7 +158,7 @@ impl CommandLine {
         self.command.as_ref().map(|command| match command {
             Subcommands::Backup => Some(Mode::Backup),
             Subcommands::Restore => Some(Mode::Restore),
-            Subcommands::GetSamples(_) => None,
+            Subcommands::GetSamples(_) | Subcommands::FailedStreams(_) | Subcommands::SuspectPulls(_) => None,
         })
     }
 
@@ -117,6 +166,8 @@ impl CommandLine {
     pub fn task(&self) -> Task {
         match (&self.command, self.mode) {
             (Some(Subcommands::GetSamples(samples)), _) => Task::GetSamples(samples.clone()),
+            (Some(Subcommands::FailedStreams(wanted)), _) => Task::FailedStreams(wanted.clone()),
+            (Some(Subcommands::SuspectPulls(wanted)), _) => Task::SuspectPulls(wanted.clone()),
             (Some(Subcommands::Backup), _) => Task::Mode(Mode::Backup),
             (Some(Subcommands::Restore), _) => Task::Mode(Mode::Restore),
             (None, Some(mode)) => Task::Mode(mode.into()),
@@ -129,6 +180,32 @@ const WHERE_SETTINGS_ARE: &str = "\
 What to copy from where to where is told by environment variables, or by the file of --config:
 `azul-backup --help` lists them all, and marks those that are required.";
 
+const FAILED_STREAMS: &str = "\
+A failed stream is set aside: it failed in three starts for a reason of its own, or failed in an earlier start and is
+gone now. It is not tried again by itself. A missing stream is one that the dispatcher answers 404 for; it is asked for
+once more a day after it was first missed. A stream that is put back has its three starts again; a running backup
+begins with it at once, otherwise the next start does.
+
+With --json each stream is an object on a line of its own: state (failed or missing), stream, source, label, sha256,
+since, last_tried, tried (how often), reason. With --retry it is one object: {\"put_back\":{\"failed\":N,\"missing\":N,
+\"neither\":N}}, where neither counts the named STREAMs that are not on the list.
+
+Needs nothing but BK__LOCAL_DATA__ROOTDIR. When no backup runs it opens local state itself: none can be started
+until it is done.
+
+Exit codes: 0 listed, or put back, or nothing there; 1 local state cannot be reached, or a named STREAM is not on the
+list; 2 the settings or the command line are of no use.";
+
+const SUSPECT_PULLS: &str = "\
+Pulls of one feed that were suspect for the same reason, one after the other, are one row with their number. With --json
+each row is an object on a line of its own: feed, since, until, seconds, pulls, reason.
+
+Needs nothing but BK__LOCAL_DATA__ROOTDIR. When no backup runs it opens local state itself: none can be started
+until it is done.
+
+Exit codes: 0 listed, or nothing there; 1 local state cannot be reached; 2 the settings or the command line are of no
+use.";
+
 const EXAMPLES: &str = "\
 Examples:
   BK__DISPATCHER_EVENTS=http://dispatcher:8111 BK__EXTERNAL_BACKUP__ENDPOINT=s3.example:9000 \\
@@ -136,6 +213,7 @@ Examples:
   BK__SOURCES='sources: {samples: {}}' azul-backup backup
   azul-backup --config backup.yaml --mode backup
   azul-backup get-samples --out samples --count 5
+  BK__LOCAL_DATA__ROOTDIR=/var/lib/azul-backup azul-backup failed-streams
 
 Exit codes:
   0  done; a backup: ended in good order after a signal
@@ -145,7 +223,8 @@ Exit codes:
 Settings:
   Environment variables, as BK__A__B or as BK.A.B (BK__ wins), over the file of --config, over the defaults.
   In the file BK__A__B is b below a, in lower case. An empty value counts as not set.
-  What is required is required of a backup; get-samples needs nothing of BK__EXTERNAL_BACKUP__….
+  What is required is required of a backup; get-samples needs nothing of BK__EXTERNAL_BACKUP__…, and
+  failed-streams and suspect-pulls need nothing but BK__LOCAL_DATA__ROOTDIR.
 ";
 
 /// What `--help` says below the options: examples, exit codes, and every setting.

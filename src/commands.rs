@@ -1,3 +1,32 @@
 //! One module per subcommand that is not a mode of the program.
 
+pub mod failed_streams;
 pub mod get_samples;
+pub mod state_access;
+pub mod suspect_pulls;
+
+use std::io;
+
+use crate::exit::Exit;
+use state_access::NoAccess;
+
+/// Why a command ended before its time.
+#[derive(Debug, thiserror::Error)]
+enum CommandFault {
+    #[error(transparent)]
+    Access(#[from] NoAccess),
+    #[error("the output cannot be written: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// How the program ends; a reader that has gone (`| head`) is nothing to complain about.
+fn ended(done: Result<Exit, CommandFault>) -> Exit {
+    match done {
+        Ok(exit) => exit,
+        Err(CommandFault::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(fault) => {
+            crate::tell(fault);
+            Exit::Failed
+        }
+    }
+}

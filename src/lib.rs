@@ -7,6 +7,7 @@
 //! | What does the command line accept? | [`cli`] |
 //! | What do exit codes mean? | [`exit`] |
 //! | How is everything put together? | [`backup`] |
+//! | How does a command speak to a running backup? | [`local_socket`] |
 
 pub mod adapters;
 mod allocator;
@@ -14,6 +15,7 @@ pub mod backup;
 pub mod cli;
 pub mod commands;
 pub mod exit;
+pub mod local_socket;
 pub mod logging;
 pub mod settings;
 
@@ -24,7 +26,7 @@ use std::process::ExitCode;
 use cli::{CommandLine, Task};
 use exit::Exit;
 use settings::logging::LogSettings;
-use settings::{Environment, Layers, Mode, SampleSettings, SettingFaults, Settings};
+use settings::{Environment, Layers, Mode, SampleSettings, SettingFaults, Settings, StateSettings};
 
 /// The whole program: settings, logging, build, run, exit code. `arguments` begin with the program's name.
 pub fn main_with_args(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -47,6 +49,14 @@ pub fn main_with_args(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             settings.effective.log_odd();
             commands::get_samples::run(&settings, &wanted)
         }
+        Ok(Work::FailedStreams(settings, wanted)) => {
+            settings.log_odd();
+            commands::failed_streams::run(&settings, &wanted)
+        }
+        Ok(Work::SuspectPulls(settings, wanted)) => {
+            settings.log_odd();
+            commands::suspect_pulls::run(&settings, &wanted)
+        }
         Err(faults) => {
             report(&faults);
             Exit::BadSettings
@@ -59,6 +69,8 @@ pub fn main_with_args(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 enum Work {
     Backup(Box<Settings>),
     GetSamples(Box<SampleSettings>, cli::GetSamples),
+    FailedStreams(StateSettings, cli::FailedStreams),
+    SuspectPulls(StateSettings, cli::SuspectPulls),
 }
 
 /// Settles what is to be done; the faults of logging count with the others.
@@ -66,6 +78,12 @@ fn read(task: Task, layers: &Layers, log_faults: Option<SettingFaults>) -> Resul
     let work = match task {
         Task::GetSamples(wanted) => {
             SampleSettings::for_samples(layers).map(|settings| Work::GetSamples(Box::new(settings), wanted))
+        }
+        Task::FailedStreams(wanted) => {
+            StateSettings::for_state(layers).map(|settings| Work::FailedStreams(settings, wanted))
+        }
+        Task::SuspectPulls(wanted) => {
+            StateSettings::for_state(layers).map(|settings| Work::SuspectPulls(settings, wanted))
         }
         Task::Mode(mode) => in_mode(mode, layers),
         Task::AsSet => match settings::mode(layers) {
@@ -106,6 +124,7 @@ fn report(faults: &SettingFaults) {
     ));
 }
 
+/// A fault, whatever the filters of logging let through.
 fn tell(line: impl Display) {
     if log::log_enabled!(log::Level::Error) {
         log::error!("{line}");

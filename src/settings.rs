@@ -137,6 +137,15 @@ pub struct SampleSettings {
     pub effective: Effective,
 }
 
+/// What the commands that look at local state need: to know where it is.
+#[derive(Clone, Debug)]
+pub struct StateSettings {
+    /// Folder of the local state.
+    pub local_data: PathBuf,
+    /// What is odd about the settings.
+    pub warnings: Vec<String>,
+}
+
 impl Settings {
     /// The settings of a backup.
     ///
@@ -149,7 +158,7 @@ impl Settings {
         let bucket = bucket(&mut reader);
         let (events, streams) = (events(&mut reader), streams(&mut reader));
         let stages = StageSettings::read(&mut reader);
-        let local_data = reader.required("BK__LOCAL_DATA__ROOTDIR", |text| Ok(PathBuf::from(text)));
+        let local_data = local_data(&mut reader);
         let notes = reader.take_notes();
         let settings = (|| {
             let common = common?;
@@ -210,6 +219,32 @@ impl SampleSettings {
         });
         reader.finish(settings)
     }
+}
+
+impl StateSettings {
+    /// The settings of the commands that look at local state; no others are looked at.
+    ///
+    /// # Errors
+    /// Every fault.
+    pub fn for_state(layers: &Layers) -> Result<Self, SettingFaults> {
+        let mut reader = Reader::new(layers);
+        let settings = local_data(&mut reader).map(|local_data| Self {
+            local_data,
+            warnings: layers.warnings.clone(),
+        });
+        reader.finish(settings)
+    }
+
+    /// Logs what is odd.
+    pub fn log_odd(&self) {
+        for warning in &self.warnings {
+            log::warn!("settings: {warning}");
+        }
+    }
+}
+
+fn local_data(reader: &mut Reader<'_>) -> Option<PathBuf> {
+    reader.required("BK__LOCAL_DATA__ROOTDIR", |text| Ok(PathBuf::from(text)))
 }
 
 /// The mode that the settings ask for, for a command line that does not say.

@@ -420,3 +420,46 @@ async fn streams_that_come_and_go_leave_little_on_the_disk() {
     assert!(most < 64 << 20, "{} MiB on disk", mib(most));
     assert_eq!(state.counts().pending, 0);
 }
+
+/// The longer form: `AZUL_BACKUP_TEST_MISSING=200000 cargo test --test state_conformance missing_streams_take -- --nocapture`.
+#[tokio::test]
+async fn missing_streams_take_room_on_the_disk_and_not_in_memory() {
+    let count = std::env::var("AZUL_BACKUP_TEST_MISSING").map_or(20_000_u64, |count| count.parse().unwrap());
+    let in_sled = InSled::new();
+    let state = in_sled.state();
+    let before = resident_kib();
+    for first in (0..count).step_by(1000) {
+        let streams: Vec<StreamId> = (first..first + 1000)
+            .map(|n| stream(n.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+            .collect();
+        state.name_streams(streams.clone(), at(1)).await.unwrap();
+        let missing = streams
+            .into_iter()
+            .map(|stream| state.record(Change::StreamMissing(stream, at(1))));
+        assert!(
+            futures_util::future::join_all(missing)
+                .await
+                .iter()
+                .all(Result::is_ok)
+        );
+        if first % 20_000 == 0 {
+            println!(
+                "{first}: {} MiB more",
+                resident_kib().saturating_sub(before) / 1024
+            );
+        }
+    }
+    let grown = resident_kib().saturating_sub(before) / 1024;
+    println!(
+        "{count} missing: {} MiB on disk, {grown} MiB of memory more",
+        size_of(in_sled.root.path()) >> 20
+    );
+    let begun = std::time::Instant::now();
+    let in_sled = in_sled.reopen();
+    println!(
+        "reopened in {:?}: {} MiB more",
+        begun.elapsed(),
+        resident_kib().saturating_sub(before) / 1024
+    );
+    assert_eq!(in_sled.state().counts().missing, count);
+}

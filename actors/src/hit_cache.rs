@@ -9,6 +9,7 @@
 
 pub mod claims;
 mod messages;
+mod missing;
 #[cfg(test)]
 mod tests;
 
@@ -24,11 +25,13 @@ use tokio::time::Instant;
 pub use self::claims::{ClaimRules, Claims, RowFate, Settled};
 pub use self::messages::{
     AskQueueDepth, AwaitAdmission, AwaitLeftovers, AwaitNamed, DrainStreams, Drained, NameStreams, QueueDepth,
+    StreamsPutBack,
 };
+use self::missing::MissingLog;
 use crate::fault::{Fault, FaultKind};
 use crate::fault_point::{self, FaultPoint};
 use crate::feed::SourceName;
-use crate::ports::state::{ASKED_AGAIN_AFTER, Change, LocalState, NamedStreams, PendingStream, StateFault};
+use crate::ports::state::{Change, LocalState, NamedStreams, PendingStream, StateFault};
 use crate::statistics::Statistics;
 use crate::stream_id::StreamId;
 use crate::stream_worker::{StoreStream, StreamOutcome};
@@ -75,6 +78,7 @@ pub struct HitCacheActor {
     draining: Option<DrainStreams>,
     drained: Vec<oneshot::Sender<Drained>>,
     stopped: bool,
+    missing: MissingLog,
 }
 
 impl HitCacheActor {
@@ -104,6 +108,7 @@ impl HitCacheActor {
             draining: None,
             drained: Vec::new(),
             stopped: false,
+            missing: MissingLog::default(),
         })
     }
 
@@ -191,9 +196,10 @@ impl HitCacheActor {
             RowFate::Delayed => vec![Change::StreamDelayed(stream, fault)],
             RowFate::SetAside => {
                 log::error!(
-                    "stream {stream} is set aside after failing in {} starts: {fault}; it stays in \
-                     local state, is counted as failed, and is not tried again by itself",
-                    job.failed_starts.max(1)
+                    "stream {stream} is set aside: it failed in {} starts, now with: {fault}. It is not in the \
+                     bucket, stays in local state, and is not tried again by itself: azul-backup failed-streams \
+                     lists what is set aside, and with --retry puts it back",
+                    self.claims.failed_starts(&job, settled)
                 );
                 vec![
                     Change::StreamFailed(stream.clone(), fault),
@@ -226,7 +232,7 @@ impl HitCacheActor {
         );
     }
 
-    fn count(&self, stream: &StreamId, outcome: &StreamOutcome) -> Settled {
+    fn count(&mut self, stream: &StreamId, outcome: &StreamOutcome) -> Settled {
         let counters = self.statistics.of(stream.source());
         match outcome {
             StreamOutcome::Stored { bytes_in, bytes_out } => {
@@ -241,6 +247,9 @@ impl HitCacheActor {
             }
             StreamOutcome::Missing(fault) => {
                 log::debug!("{fault}");
+                if let Some(text) = self.missing.add(stream, Instant::now()) {
+                    log::warn!("{text}");
+                }
                 counters.streams_missing.add(1);
                 Settled::Missing
             }
@@ -305,18 +314,8 @@ impl HitCacheActor {
     }
 
     fn revive_missing(&mut self, ctx: &mut Context<Self>) {
-        let state = Rc::clone(&self.state);
         let now = Timestamp::now();
-        let asked_before = Timestamp::from_micros(
-            now.as_micros() - i64::try_from(ASKED_AGAIN_AFTER.as_micros()).unwrap_or(i64::MAX),
-        );
-        let revived = async move {
-            let revived = state.revive_missing(asked_before, now).await?;
-            if revived > 0 {
-                fault_point::pass(FaultPoint::StreamsRevived);
-            }
-            Ok(revived)
-        };
+        let revived = missing::revive_due(Rc::clone(&self.state), now);
         ctx.spawn(revived.into_actor(self).map(|revived, actor, ctx| {
             match revived {
                 Ok(0) => {}
@@ -400,6 +399,15 @@ impl Handler<NameStreams> for HitCacheActor {
             actor.advance(ctx);
             Ok(named.last_ticket)
         }))
+    }
+}
+
+impl Handler<StreamsPutBack> for HitCacheActor {
+    type Result = ();
+
+    fn handle(&mut self, put_back: StreamsPutBack, ctx: &mut Self::Context) {
+        self.highest_ticket = self.highest_ticket.max(Some(put_back.last_ticket));
+        self.advance(ctx);
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::fault::Fault;
+use crate::feed::Feed;
 use crate::object_writer::UploadLog;
 use crate::ports::LocalState;
 use crate::ports::state::{
     BatchRow, Change, FailedStream, MissingStream, NamedStreams, OpenUpload, PendingStream, PullMark,
-    SealedBundle, StateCounts, StateFault, SuspectPull,
+    PutBack, Revived, SealedBundle, StateCounts, StateFault, SuspectFeed, SuspectSpan,
 };
 use crate::stream_id::StreamId;
 use crate::timestamp::Timestamp;
@@ -64,8 +65,23 @@ impl LocalState for PatientState {
         patiently(async || self.0.name_streams(streams.clone(), now).await).await
     }
 
-    async fn revive_missing(&self, asked_before: Timestamp, now: Timestamp) -> Result<u64, StateFault> {
-        patiently(async || self.0.revive_missing(asked_before, now).await).await
+    async fn revive_missing(
+        &self,
+        after: Option<StreamId>,
+        limit: usize,
+        asked_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Revived, StateFault> {
+        patiently(async || {
+            self.0
+                .revive_missing(after.clone(), limit, asked_before, now)
+                .await
+        })
+        .await
+    }
+
+    async fn put_back(&self, streams: Vec<StreamId>, now: Timestamp) -> Result<PutBack, StateFault> {
+        patiently(async || self.0.put_back(streams.clone(), now).await).await
     }
 
     fn start_number(&self) -> u64 {
@@ -92,16 +108,24 @@ impl LocalState for PatientState {
         self.0.highest_ticket()
     }
 
-    fn failed(&self) -> Result<Vec<FailedStream>, StateFault> {
-        self.0.failed()
+    fn failed_from(&self, after: Option<&StreamId>, limit: usize) -> Result<Vec<FailedStream>, StateFault> {
+        self.0.failed_from(after, limit)
     }
 
-    fn missing(&self) -> Result<Vec<MissingStream>, StateFault> {
-        self.0.missing()
+    fn missing_from(&self, after: Option<&StreamId>, limit: usize) -> Result<Vec<MissingStream>, StateFault> {
+        self.0.missing_from(after, limit)
     }
 
-    fn suspect_pulls(&self) -> Result<Vec<SuspectPull>, StateFault> {
-        self.0.suspect_pulls()
+    fn suspects_from(
+        &self,
+        after: Option<(&Feed, Timestamp)>,
+        limit: usize,
+    ) -> Result<Vec<SuspectSpan>, StateFault> {
+        self.0.suspects_from(after, limit)
+    }
+
+    fn suspect_feeds(&self) -> Vec<SuspectFeed> {
+        self.0.suspect_feeds()
     }
 
     fn open_uploads(&self) -> Result<Vec<OpenUpload>, StateFault> {

@@ -50,6 +50,14 @@ pub use table::SledTable;
 pub type SledState = Recorder<SledTable>;
 
 impl SledState {
+    /// Whether there is a state below `root`, or at least something in its place.
+    ///
+    /// # Errors
+    /// It is not local state, or its directory cannot be read.
+    pub fn is_there(root: &Path) -> Result<bool, OpenError> {
+        open::is_there(root)
+    }
+
     /// Opens the state below `root`, or begins one where there has never been any, and finishes what a crash has
     /// interrupted. Blocks.
     ///

@@ -143,6 +143,7 @@ impl Reporter {
             took: now.at - last.at,
             running: now.at - self.0.begun,
             backlog,
+            suspects: self.0.state.suspect_feeds(),
         };
         if self.0.pretty {
             log::info!("{title} after {}\n{}", snapshot.duration(), snapshot.table());
@@ -156,14 +157,13 @@ impl Reporter {
             pending,
             missing,
             failed,
-            suspect_pulls,
+            suspect_pulls: _,
         } = self.0.state.counts();
         Backlog {
             pending,
             queue,
             missing,
             failed,
-            suspect_pulls,
             journal_bytes: self.0.room.used(),
             aside_bytes: self.0.room.aside(),
         }

@@ -150,7 +150,8 @@ impl Ledger<'_> {
             reason,
         };
         log::warn!(
-            "suspect pull of feed {}, from {} to {}: {}; events may have been handed out and lost on the way",
+            "suspect pull of feed {}, from {} to {}: {}; events may have been handed out and lost on the way, and \
+             nothing brings them back by itself yet (azul-backup suspect-pulls says what that means)",
             suspect.feed,
             suspect.since,
             suspect.until,

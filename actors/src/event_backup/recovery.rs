@@ -132,7 +132,8 @@ async fn suspect_marks(ports: &FeedPorts) -> Result<(), StateFault> {
     for mark in ports.state.marks()? {
         log::warn!(
             "suspect pull of feed {}, from {}: it was in flight when the program ended; events may have been handed \
-             out and lost on the way",
+             out and lost on the way, and nothing brings them back by itself yet (azul-backup suspect-pulls says what \
+             that means)",
             mark.feed,
             mark.since
         );

@@ -164,7 +164,7 @@ impl Claims {
             return RowFate::Untouched;
         };
         let fate = self.fate(&row, settled);
-        let first_failure = row.failures == 0 && !self.retry_failures.contains_key(&ticket);
+        let first_failure = row.failures == 0 && !row.put_back && !self.retry_failures.contains_key(&ticket);
         match settled {
             Settled::Safe | Settled::Missing => self.failures = 0,
             Settled::ServerFailed if first_failure => self.failures += 1,
@@ -194,15 +194,19 @@ impl Claims {
             // An outage of a few minutes must not set healthy streams aside, however often the program starts in it.
             Settled::ServerFailed => RowFate::Delayed,
             Settled::StreamFailed => {
-                let counted = row.last_failed_start == self.start;
-                let starts = row.failed_starts + u32::from(!counted);
-                if starts >= FAILED_STARTS {
+                if self.failed_starts(row, settled) >= FAILED_STARTS {
                     RowFate::SetAside
                 } else {
                     RowFate::Failed
                 }
             }
         }
+    }
+
+    /// In how many starts a stream has failed, once a job that ended so is counted.
+    pub fn failed_starts(&self, row: &PendingStream, settled: Settled) -> u32 {
+        let counts = settled == Settled::StreamFailed && row.last_failed_start != self.start;
+        row.failed_starts + u32::from(counts)
     }
 
     fn retry_later(&mut self, ticket: u64, now: Instant) {
@@ -293,15 +297,8 @@ mod tests {
     }
 
     fn row(ticket: u64) -> PendingStream {
-        PendingStream {
-            ticket,
-            stream: StreamId::new("samples", "content", &format!("{ticket:064x}")).unwrap(),
-            named: Timestamp::default(),
-            failures: 0,
-            failed_starts: 0,
-            last_failed_start: 0,
-            last_fault: None,
-        }
+        let stream = StreamId::new("samples", "content", &format!("{ticket:064x}")).unwrap();
+        PendingStream::new(ticket, stream, Timestamp::default())
     }
 
     fn failed_before(ticket: u64, starts: u32) -> PendingStream {
@@ -361,6 +358,13 @@ mod tests {
                 failed_before(2 * ticket + 1, 1),
                 Settled::ServerFailed,
             );
+        }
+        for ticket in 12..20 {
+            let again = PendingStream {
+                put_back: true,
+                ..row(ticket)
+            };
+            run(&mut claims, again, Settled::ServerFailed);
         }
         assert!(!claims.too_many_failures());
         run(&mut claims, row(20), Settled::ServerFailed);

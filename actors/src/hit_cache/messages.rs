@@ -13,6 +13,14 @@ pub struct NameStreams {
     pub streams: Vec<StreamId>,
 }
 
+/// An operator has put streams back among the pending ones: they are to be tried now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct StreamsPutBack {
+    /// The highest ticket among them.
+    pub last_ticket: u64,
+}
+
 /// Waits until all streams up to this ticket have been admitted into memory.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -41,6 +41,86 @@ pub struct SuspectPull {
     pub reason: String,
 }
 
+/// How far apart two suspect pulls of a feed may be to be remembered as one span: more than a feed ever waits
+/// between two pulls that fail.
+pub const SUSPECT_GAP: Duration = Duration::from_secs(600);
+
+/// Suspect pulls of one feed that came one after the other for the same reason, as one row. A recheck needs the
+/// span only; a dispatcher in trouble for a year must not fill the disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuspectSpan {
+    /// Which feed.
+    pub feed: Feed,
+    /// When the first of the pulls was about to be sent.
+    pub since: Timestamp,
+    /// When the last of them was known to be suspect: whatever was lost was handed out between the two.
+    pub until: Timestamp,
+    /// Why, for people.
+    pub reason: String,
+    /// How many pulls.
+    #[serde(default = "one")]
+    pub pulls: u64,
+    /// When the last of them was about to be sent.
+    #[serde(default)]
+    pub last: Timestamp,
+}
+
+const fn one() -> u64 {
+    1
+}
+
+impl From<SuspectPull> for SuspectSpan {
+    fn from(pull: SuspectPull) -> Self {
+        Self {
+            feed: pull.feed,
+            since: pull.since,
+            until: pull.until,
+            reason: pull.reason,
+            pulls: 1,
+            last: pull.since,
+        }
+    }
+}
+
+impl SuspectSpan {
+    /// Takes in a pull of its feed that began no earlier, if it is one of these or comes right after them; false
+    /// if it has to be remembered on its own. Taking in the same pull again changes no count.
+    pub fn takes(&mut self, pull: &SuspectPull) -> bool {
+        let is_again = pull.since <= self.last.max(self.since);
+        let adjoins = pull.reason == self.reason && pull.since <= self.until.after(SUSPECT_GAP);
+        if !is_again && !adjoins {
+            return false;
+        }
+        if is_again && self.pulls == 1 {
+            self.reason.clone_from(&pull.reason);
+        }
+        self.stretch(pull);
+        true
+    }
+
+    /// Covers this pull as well, wherever it lies.
+    pub fn stretch(&mut self, pull: &SuspectPull) {
+        let (first, last) = (self.since, self.last.max(self.since));
+        self.pulls += u64::from(pull.since < first || pull.since > last);
+        self.since = first.min(pull.since);
+        self.last = last.max(pull.since);
+        self.until = self.until.max(pull.until);
+    }
+}
+
+/// The suspect pulls of one feed in few words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuspectFeed {
+    /// Which feed.
+    pub feed: Feed,
+    /// How many pulls, over all starts.
+    pub pulls: u64,
+    /// When the newest of their spans began.
+    pub since: Timestamp,
+    /// When it ended.
+    pub until: Timestamp,
+}
+
 /// Names a bundle that ends with this event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventName {
@@ -130,6 +210,26 @@ pub struct PendingStream {
     pub last_failed_start: u64,
     /// What went wrong last.
     pub last_fault: Option<String>,
+    /// Whether an operator put it back: its counts began anew, but what it does is a repetition of what failed
+    /// before, and says nothing of the servers.
+    #[serde(default)]
+    pub put_back: bool,
+}
+
+impl PendingStream {
+    /// Never tried yet.
+    pub fn new(ticket: u64, stream: StreamId, named: Timestamp) -> Self {
+        Self {
+            ticket,
+            stream,
+            named,
+            failures: 0,
+            failed_starts: 0,
+            last_failed_start: 0,
+            last_fault: None,
+            put_back: false,
+        }
+    }
 }
 
 /// A stream that the dispatcher did not have.
@@ -249,14 +349,14 @@ pub enum Change {
     BatchRemoved(Feed, u64),
     /// A stream is safe in the bucket: whatever was remembered of it goes.
     StreamStored(StreamId),
-    /// The dispatcher does not have the stream.
+    /// The dispatcher does not have the stream. One that is set aside stays what it is.
     StreamMissing(StreamId, Timestamp),
     /// A stream failed, at this start, for a reason of its own; it stays pending under its ticket.
     StreamFailed(StreamId, String),
     /// A stream could not be stored because the bucket or the dispatcher did not work, which says nothing of the
     /// stream: it stays pending under its ticket, and the start does not count against it.
     StreamDelayed(StreamId, String),
-    /// A pending stream is moved to the failed ones.
+    /// A pending stream is moved to the failed ones; whether it was missing before is forgotten.
     StreamSetAside(StreamId, Timestamp),
     /// A multipart upload has begun, or is about to.
     UploadBegun(OpenUpload),
@@ -276,6 +376,28 @@ pub struct NamedStreams {
     pub last_ticket: Option<u64>,
 }
 
+/// What became of streams that an operator wants to be tried again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PutBack {
+    /// How many were set aside.
+    pub failed: u32,
+    /// How many were missing.
+    pub missing: u32,
+    /// How many were neither.
+    pub neither: u32,
+    /// The highest ticket among those that are pending now; `None` if none was put back.
+    pub last_ticket: Option<u64>,
+}
+
+/// One slice of a look through the missing streams.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revived {
+    /// How many are pending since this call.
+    pub count: u64,
+    /// After which stream the next slice begins; `None`: all have been looked at.
+    pub next: Option<StreamId>,
+}
+
 /// How long a stream that was missing is not asked for again when another event names it.
 pub const MISSING_REST: Duration = Duration::from_secs(3600);
 
@@ -288,7 +410,7 @@ pub struct StateCounts {
     pub missing: u64,
     /// Streams set aside.
     pub failed: u64,
-    /// Pulls that may have cost events.
+    /// Spans of pulls that may have cost events; one span may stand for many pulls.
     pub suspect_pulls: u64,
 }
 
@@ -318,12 +440,26 @@ pub trait LocalState {
     /// See [`StateFault`].
     async fn name_streams(&self, streams: Vec<StreamId>, now: Timestamp) -> Result<NamedStreams, StateFault>;
 
-    /// Puts streams that [want a second look](MissingStream::wants_second_look) back among the pending ones, each
-    /// with the next ticket; returns how many.
+    /// Looks at up to `limit` missing streams that follow `after` (all of them, from the first, over several
+    /// calls), and puts those that [want a second look](MissingStream::wants_second_look) back among the pending
+    /// ones, each with the next ticket.
     ///
     /// # Errors
     /// See [`StateFault`].
-    async fn revive_missing(&self, asked_before: Timestamp, now: Timestamp) -> Result<u64, StateFault>;
+    async fn revive_missing(
+        &self,
+        after: Option<StreamId>,
+        limit: usize,
+        asked_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Revived, StateFault>;
+
+    /// Puts streams that are set aside or missing back among the pending ones, each with the next ticket and with
+    /// its counts begun anew; they are neither failed nor missing any more. Some hundred at most. Durable on return.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    async fn put_back(&self, streams: Vec<StreamId>, now: Timestamp) -> Result<PutBack, StateFault>;
 
     /// Which start of the program this is, counted from 1 over the life of the state.
     fn start_number(&self) -> u64;
@@ -358,23 +494,57 @@ pub trait LocalState {
     /// See [`StateFault`].
     fn highest_ticket(&self) -> Result<Option<u64>, StateFault>;
 
-    /// Streams set aside.
+    /// Up to `limit` streams set aside that follow `after`, in an order of the state's own.
     ///
     /// # Errors
     /// See [`StateFault`].
-    fn failed(&self) -> Result<Vec<FailedStream>, StateFault>;
+    fn failed_from(&self, after: Option<&StreamId>, limit: usize) -> Result<Vec<FailedStream>, StateFault>;
 
-    /// Streams that the dispatcher did not have.
+    /// Up to `limit` streams that the dispatcher did not have that follow `after`, in an order of the state's own.
     ///
     /// # Errors
     /// See [`StateFault`].
-    fn missing(&self) -> Result<Vec<MissingStream>, StateFault>;
+    fn missing_from(&self, after: Option<&StreamId>, limit: usize) -> Result<Vec<MissingStream>, StateFault>;
 
-    /// Pulls that may have cost events, oldest first.
+    /// Up to `limit` spans of pulls that may have cost events that follow the one of this feed and
+    /// [`SuspectSpan::since`]; feed by feed, those of a feed oldest first.
     ///
     /// # Errors
     /// See [`StateFault`].
-    fn suspect_pulls(&self) -> Result<Vec<SuspectPull>, StateFault>;
+    fn suspects_from(
+        &self,
+        after: Option<(&Feed, Timestamp)>,
+        limit: usize,
+    ) -> Result<Vec<SuspectSpan>, StateFault>;
+
+    /// The suspect pulls of each feed that has any, by feed; cheap enough for every minute.
+    fn suspect_feeds(&self) -> Vec<SuspectFeed>;
+
+    /// All streams set aside, in memory: where there are known to be few.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn failed(&self) -> Result<Vec<FailedStream>, StateFault> {
+        self.failed_from(None, usize::MAX)
+    }
+
+    /// All streams that the dispatcher did not have, in memory: where there are known to be few.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn missing(&self) -> Result<Vec<MissingStream>, StateFault> {
+        self.missing_from(None, usize::MAX)
+    }
+
+    /// All spans of pulls that may have cost events, oldest first, in memory.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn suspect_pulls(&self) -> Result<Vec<SuspectSpan>, StateFault> {
+        let mut spans = self.suspects_from(None, usize::MAX)?;
+        spans.sort_by(|a, b| (a.since, &a.feed).cmp(&(b.since, &b.feed)));
+        Ok(spans)
+    }
 
     /// Multipart uploads that are open, or may be.
     ///

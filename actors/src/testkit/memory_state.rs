@@ -1,6 +1,8 @@
 //! Local state in memory: what was recorded survives [`MemoryState::reopen`].
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -8,9 +10,10 @@ use async_trait::async_trait;
 use super::calls::Calls;
 use super::lock;
 use super::state_rows::Rows;
+use crate::feed::Feed;
 use crate::ports::state::{
     BatchRow, Change, FailedStream, LocalState, MissingStream, NamedStreams, OpenUpload, PendingStream,
-    PullMark, SealedBundle, StateCounts, StateFault, SuspectPull,
+    PullMark, PutBack, Revived, SealedBundle, StateCounts, StateFault, SuspectFeed, SuspectSpan,
 };
 use crate::stream_id::StreamId;
 use crate::timestamp::Timestamp;
@@ -25,6 +28,8 @@ pub enum StateCall {
     NameStreams,
     /// [`LocalState::revive_missing`]
     ReviveMissing,
+    /// [`LocalState::put_back`]
+    PutBack,
 }
 
 /// Local state in memory.
@@ -87,6 +92,13 @@ impl MemoryState {
     }
 }
 
+/// The rows that follow `after`.
+fn beyond<K: Ord, R: Clone>(rows: &BTreeMap<K, R>, after: Option<&K>, limit: usize) -> Vec<R> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let rows = rows.range((from, Bound::Unbounded)).take(limit);
+    rows.map(|(_, row)| row.clone()).collect()
+}
+
 /// The variant's name, for troubles to be aimed at.
 struct ChangeName<'a>(&'a Change);
 
@@ -129,9 +141,20 @@ impl LocalState for MemoryState {
         self.calls.make(StateCall::NameStreams, &"", effect).await
     }
 
-    async fn revive_missing(&self, asked_before: Timestamp, now: Timestamp) -> Result<u64, StateFault> {
-        let effect = || self.with(|rows| rows.revive_missing(asked_before, now));
+    async fn revive_missing(
+        &self,
+        after: Option<StreamId>,
+        limit: usize,
+        asked_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Revived, StateFault> {
+        let effect = || self.with(|rows| rows.revive_missing(after.as_ref(), limit, asked_before, now));
         self.calls.make(StateCall::ReviveMissing, &"", effect).await
+    }
+
+    async fn put_back(&self, streams: Vec<StreamId>, now: Timestamp) -> Result<PutBack, StateFault> {
+        let effect = || self.with(|rows| rows.put_back(streams, now));
+        self.calls.make(StateCall::PutBack, &"", effect).await
     }
 
     fn start_number(&self) -> u64 {
@@ -164,16 +187,25 @@ impl LocalState for MemoryState {
         self.with(|rows| rows.pending.keys().next_back().copied())
     }
 
-    fn failed(&self) -> Result<Vec<FailedStream>, StateFault> {
-        self.with(|rows| rows.failed.values().cloned().collect())
+    fn failed_from(&self, after: Option<&StreamId>, limit: usize) -> Result<Vec<FailedStream>, StateFault> {
+        self.with(|rows| beyond(&rows.failed, after, limit))
     }
 
-    fn missing(&self) -> Result<Vec<MissingStream>, StateFault> {
-        self.with(|rows| rows.missing.values().cloned().collect())
+    fn missing_from(&self, after: Option<&StreamId>, limit: usize) -> Result<Vec<MissingStream>, StateFault> {
+        self.with(|rows| beyond(&rows.missing, after, limit))
     }
 
-    fn suspect_pulls(&self) -> Result<Vec<SuspectPull>, StateFault> {
-        self.with(|rows| rows.suspects.values().cloned().collect())
+    fn suspects_from(
+        &self,
+        after: Option<(&Feed, Timestamp)>,
+        limit: usize,
+    ) -> Result<Vec<SuspectSpan>, StateFault> {
+        let after = after.map(|(feed, since)| (feed.clone(), since));
+        self.with(|rows| beyond(&rows.suspects, after.as_ref(), limit))
+    }
+
+    fn suspect_feeds(&self) -> Vec<SuspectFeed> {
+        lock(&self.rows).suspect_feeds()
     }
 
     fn open_uploads(&self) -> Result<Vec<OpenUpload>, StateFault> {

@@ -1,12 +1,13 @@
 //! What each change means, on plain maps: the yardstick for every implementation of the port.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 
 use crate::feed::Feed;
 use crate::object_key::BundleKey;
 use crate::ports::state::{
     BatchRow, Change, FailedStream, MISSING_REST, MissingStream, NamedStreams, OpenUpload, PendingStream,
-    PullMark, SealedBundle, StateCounts, SuspectPull,
+    PullMark, PutBack, Revived, SealedBundle, StateCounts, SuspectFeed, SuspectPull, SuspectSpan,
 };
 use crate::stream_id::StreamId;
 use crate::timestamp::Timestamp;
@@ -23,7 +24,7 @@ pub(super) struct Rows {
     last_ticket: u64,
     pub(super) missing: BTreeMap<StreamId, MissingStream>,
     pub(super) failed: BTreeMap<StreamId, FailedStream>,
-    pub(super) suspects: BTreeMap<(Timestamp, Feed), SuspectPull>,
+    pub(super) suspects: BTreeMap<(Feed, Timestamp), SuspectSpan>,
     pub(super) uploads: BTreeMap<(bool, String, String), OpenUpload>,
 }
 
@@ -90,6 +91,9 @@ impl Rows {
             }
             Change::StreamMissing(stream, now) => {
                 self.take_pending(&stream);
+                if self.failed.contains_key(&stream) {
+                    return;
+                }
                 let row = self.missing.entry(stream.clone()).or_insert(MissingStream {
                     stream,
                     since: now,
@@ -118,6 +122,7 @@ impl Rows {
                         failures: row.failures,
                         fault: row.last_fault.unwrap_or_default(),
                     };
+                    self.missing.remove(&stream);
                     self.failed.insert(stream, failed);
                 }
             }
@@ -133,7 +138,31 @@ impl Rows {
     }
 
     fn suspect(&mut self, pull: SuspectPull) {
-        self.suspects.insert((pull.since, pull.feed.clone()), pull);
+        let (first, this) = (Timestamp::from_micros(i64::MIN), pull.since);
+        let before = self
+            .suspects
+            .range_mut((pull.feed.clone(), first)..=(pull.feed.clone(), this))
+            .next_back();
+        if before.is_none_or(|(_, span)| !span.takes(&pull)) {
+            self.suspects.insert((pull.feed.clone(), this), pull.into());
+        }
+    }
+
+    pub(super) fn suspect_feeds(&self) -> Vec<SuspectFeed> {
+        let mut feeds: Vec<SuspectFeed> = Vec::new();
+        for span in self.suspects.values() {
+            let pulls = match feeds.last() {
+                Some(feed) if feed.feed == span.feed => feeds.pop().map_or(0, |feed| feed.pulls),
+                _ => 0,
+            };
+            feeds.push(SuspectFeed {
+                feed: span.feed.clone(),
+                pulls: pulls + span.pulls,
+                since: span.since,
+                until: span.until,
+            });
+        }
+        feeds
     }
 
     fn bundle_written(&mut self, key: &BundleKey) {
@@ -163,15 +192,7 @@ impl Rows {
 
     fn add_pending(&mut self, stream: StreamId, now: Timestamp) -> u64 {
         self.last_ticket += 1;
-        let row = PendingStream {
-            ticket: self.last_ticket,
-            stream: stream.clone(),
-            named: now,
-            failures: 0,
-            failed_starts: 0,
-            last_failed_start: 0,
-            last_fault: None,
-        };
+        let row = PendingStream::new(self.last_ticket, stream.clone(), now);
         self.pending.insert(self.last_ticket, row);
         self.tickets.insert(stream, self.last_ticket);
         self.last_ticket
@@ -199,19 +220,59 @@ impl Rows {
         named
     }
 
-    pub(super) fn revive_missing(&mut self, asked_before: Timestamp, now: Timestamp) -> u64 {
-        let due: Vec<StreamId> = self
-            .missing
-            .values()
-            .filter(|row| row.wants_second_look(asked_before))
-            .filter(|row| !self.tickets.contains_key(&row.stream) && !self.failed.contains_key(&row.stream))
-            .map(|row| row.stream.clone())
-            .collect();
-        let revived = due.len() as u64;
-        for stream in due {
-            self.add_pending(stream, now);
+    pub(super) fn revive_missing(
+        &mut self,
+        after: Option<&StreamId>,
+        limit: usize,
+        asked_before: Timestamp,
+        now: Timestamp,
+    ) -> Revived {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let slice = self.missing.range((from, Bound::Unbounded)).take(limit);
+        let seen: Vec<MissingStream> = slice.map(|(_, row)| row.clone()).collect();
+        let mut revived = Revived {
+            count: 0,
+            next: (seen.len() == limit)
+                .then(|| seen.last().map(|row| row.stream.clone()))
+                .flatten(),
+        };
+        for row in seen {
+            let is_idle = !self.tickets.contains_key(&row.stream) && !self.failed.contains_key(&row.stream);
+            if is_idle && row.wants_second_look(asked_before) {
+                self.add_pending(row.stream, now);
+                revived.count += 1;
+            }
         }
         revived
+    }
+
+    pub(super) fn put_back(&mut self, streams: Vec<StreamId>, now: Timestamp) -> PutBack {
+        let mut put_back = PutBack::default();
+        for stream in streams {
+            let was_missing = self.missing.remove(&stream).is_some();
+            match self.failed.remove(&stream) {
+                Some(_) => put_back.failed += 1,
+                None if was_missing => put_back.missing += 1,
+                None => {
+                    put_back.neither += 1;
+                    continue;
+                }
+            }
+            let ticket = match self.tickets.get(&stream) {
+                Some(ticket) => *ticket,
+                None => self.add_pending(stream.clone(), now),
+            };
+            let row = PendingStream::new(ticket, stream, now);
+            self.pending.insert(
+                ticket,
+                PendingStream {
+                    put_back: true,
+                    ..row
+                },
+            );
+            put_back.last_ticket = put_back.last_ticket.max(Some(ticket));
+        }
+        put_back
     }
 
     pub(super) fn counts(&self) -> StateCounts {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use actors::ports::state::{
     BatchRow, FailedStream, MissingStream, OpenUpload, PendingStream, PullMark, SealedBundle, StateCounts,
-    StateFault, SuspectPull,
+    StateFault, SuspectSpan,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -58,7 +58,7 @@ impl Census {
                 pending: count::<PendingStream>(table, keys::QUEUE)?,
                 missing: count::<MissingStream>(table, keys::MISSING)?,
                 failed: count::<FailedStream>(table, keys::FAILED)?,
-                suspect_pulls: count::<SuspectPull>(table, keys::SUSPECTS)?,
+                suspect_pulls: count::<SuspectSpan>(table, keys::SUSPECTS)?,
             },
         })
     }

@@ -3,9 +3,14 @@
 //! The order within a change is the promise: the new fact first, what it replaces last. Whatever prefix of it a
 //! crash leaves, [`super::mend`] and a repetition of the change bring about the whole.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use actors::feed::Feed;
 use actors::object_key::BundleKey;
-use actors::ports::state::{BatchRow, Change, SealedBundle, StateCounts, StateFault, SuspectPull};
+use actors::ports::state::{
+    BatchRow, Change, SealedBundle, StateCounts, StateFault, SuspectFeed, SuspectPull, SuspectSpan,
+};
 use serde::Serialize;
 
 use super::keys;
@@ -15,8 +20,8 @@ use super::table::Table;
 /// Rows that may be written between two flushes: a long stretch without one has been seen to hang sled.
 pub(super) const MOST_UNFLUSHED: u32 = 1000;
 
-/// Suspect pulls that are remembered one by one, over all feeds. Beyond that the newest of a feed is stretched: a
-/// dispatcher that is away for days must not fill the disk, and a recheck needs to know the span only.
+/// Spans of suspect pulls that are remembered, over all feeds. Beyond that the newest of a feed is stretched: a
+/// dispatcher in trouble for a year must not fill the disk, and a recheck needs to know the span only.
 const MOST_SUSPECT_PULLS: u64 = 10_000;
 
 /// What the writer knows besides the rows.
@@ -30,6 +35,8 @@ pub(super) struct Memory {
     pub(super) next_ticket: u64,
     /// The rows of each kind.
     pub(super) counts: StateCounts,
+    /// The suspect pulls of each feed that has any.
+    pub(super) suspects: Arc<BTreeMap<Feed, SuspectFeed>>,
     /// Rows written since the last commit.
     written: u64,
     /// Rows written since the last flush.
@@ -45,6 +52,7 @@ impl Memory {
             commits: 0,
             next_ticket: start << 40,
             counts: StateCounts::default(),
+            suspects: Arc::default(),
             written: 0,
             unflushed: 0,
         }
@@ -63,7 +71,28 @@ impl Memory {
             )));
         }
         (self.commits, self.written, self.unflushed) = (commits, 0, 0);
+        let mut suspects = BTreeMap::new();
+        for span in rows::suspects_after(table, None) {
+            note_span(&mut suspects, &span?, 0);
+        }
+        self.suspects = Arc::new(suspects);
         Ok(())
+    }
+}
+
+/// Notes the newest span of its feed, of which `known` pulls have been noted before.
+fn note_span(suspects: &mut BTreeMap<Feed, SuspectFeed>, newest: &SuspectSpan, known: u64) {
+    let feed = suspects
+        .entry(newest.feed.clone())
+        .or_insert_with(|| SuspectFeed {
+            feed: newest.feed.clone(),
+            pulls: 0,
+            since: newest.since,
+            until: newest.until,
+        });
+    feed.pulls += newest.pulls.saturating_sub(known);
+    if newest.since >= feed.since {
+        (feed.since, feed.until) = (newest.since, newest.until);
     }
 }
 
@@ -150,33 +179,40 @@ impl<T: Table> Changes<'_, T> {
         }
     }
 
-    fn suspect(&mut self, suspect: SuspectPull) -> Result<(), StateFault> {
-        let key = keys::suspect(&suspect.feed, suspect.since);
-        if self.table.get(&key)?.is_none() {
-            if self.memory.counts.suspect_pulls >= MOST_SUSPECT_PULLS && self.stretch_newest(&suspect)? {
-                return Ok(());
+    fn suspect(&mut self, pull: SuspectPull) -> Result<(), StateFault> {
+        let before = rows::suspect_before(self.table, &pull.feed, pull.since)?;
+        if let Some(mut span) = before {
+            let known = span.pulls;
+            if span.takes(&pull) {
+                return self.put_span(&span, known);
             }
-            self.memory.counts.suspect_pulls += 1;
         }
-        self.put(&key, &suspect)
+        if self.memory.counts.suspect_pulls >= MOST_SUSPECT_PULLS && self.stretch_newest(&pull)? {
+            return Ok(());
+        }
+        self.memory.counts.suspect_pulls += 1;
+        self.put_span(&pull.into(), 0)
+    }
+
+    fn put_span(&mut self, span: &SuspectSpan, known: u64) -> Result<(), StateFault> {
+        self.put(&keys::suspect(&span.feed, span.since), span)?;
+        note_span(Arc::make_mut(&mut self.memory.suspects), span, known);
+        Ok(())
     }
 
     /// Lets the newest suspect pull of the feed cover this one as well; false if the feed has none.
-    fn stretch_newest(&mut self, suspect: &SuspectPull) -> Result<bool, StateFault> {
-        let newest = rows::range::<SuspectPull>(self.table, keys::suspects_of(&suspect.feed)).next_back();
+    fn stretch_newest(&mut self, pull: &SuspectPull) -> Result<bool, StateFault> {
+        let newest = rows::range::<SuspectSpan>(self.table, keys::suspects_of(&pull.feed)).next_back();
         let Some(mut newest) = newest.transpose()? else {
             return Ok(false);
         };
-        let key = keys::suspect(&newest.feed, newest.since);
-        newest.until = newest.until.max(suspect.until);
-        newest.reason.clone_from(&suspect.reason);
-        if suspect.since >= newest.since {
-            self.put(&key, &newest)?;
-            return Ok(true);
+        let (since, known) = (newest.since, newest.pulls);
+        newest.stretch(pull);
+        newest.reason.clone_from(&pull.reason);
+        self.put_span(&newest, known)?;
+        if newest.since != since {
+            self.remove(&keys::suspect(&newest.feed, since))?;
         }
-        newest.since = suspect.since;
-        self.put(&keys::suspect(&newest.feed, newest.since), &newest)?;
-        self.remove(&key)?;
         Ok(true)
     }
 

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | a place in the queue without its name | the stream was being named, or settled | named: it stays pending |
 //! | a name without its place in the queue | the stream was being settled | the name goes |
-//! | a stream that is pending and set aside | it was being set aside | it is pending no more |
+//! | a stream that is pending or missing, and set aside | it was being set aside, or put back | it is set aside |
 //! | a seal of which a member counts as taken | its bundle was being noted as written | noted, the seal goes |
 //!
 //! Everything else that a crash can leave is finished by repeating the change: a mark beside its batch is a pull
@@ -85,7 +85,11 @@ impl<T: Table> Changes<'_, T> {
 
     fn finish_setting_aside(&mut self) -> Result<(), StateFault> {
         for failed in rows::range::<FailedStream>(self.table, keys::FAILED.range()) {
-            let name = keys::stream(&failed?.stream);
+            let stream = failed?.stream;
+            if self.table.get(&keys::missing(&stream))?.is_some() {
+                self.remove(&keys::missing(&stream))?;
+            }
+            let name = keys::stream(&stream);
             if let Some(ticket) = rows::get(self.table, &name)? {
                 self.remove(&keys::queue(ticket))?;
                 self.remove(&name)?;

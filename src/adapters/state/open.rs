@@ -160,6 +160,11 @@ pub(super) fn open(root: &Path, volume: Arc<Volume>) -> Result<(SledStore, SledT
     Ok((store, table))
 }
 
+/// Whether there has ever been a database below `root`.
+pub(super) fn is_there(root: &Path) -> Result<bool, OpenError> {
+    is_to_begin(&root.join("state")).map(|is_to_begin| !is_to_begin)
+}
+
 fn take_lock(root: &Path) -> Result<Lock, OpenError> {
     let path = root.join("state.lock");
     Lock::take(&path).map_err(|none| match none {

@@ -1,12 +1,14 @@
 //! The port, over a table: changes go to the writer, reads to the table.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use actors::feed::Feed;
 use actors::ports::state::{
     BatchRow, Change, FailedStream, LocalState, MissingStream, NamedStreams, OpenUpload, PendingStream,
-    PullMark, SealedBundle, StateCounts, StateFault, SuspectPull,
+    PullMark, PutBack, Revived, SealedBundle, StateCounts, StateFault, SuspectFeed, SuspectSpan,
 };
 use actors::stream_id::StreamId;
 use actors::timestamp::Timestamp;
@@ -16,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::keys;
 use super::rows;
 use super::table::{Store, Table};
-use super::writer::{Answer, Request, Writer};
+use super::writer::{Answer, Request, Slice, Writer};
 
 /// Requests that may wait for the writer; callers wait beyond it.
 const QUEUE: usize = 1024;
@@ -27,8 +29,15 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 /// The table, while it is open. The writer holds the lock for writing only while it puts a table in or takes one out.
 pub(super) type Slot<T> = Arc<RwLock<Option<T>>>;
 
-/// What the writer tells of itself.
-pub(super) type SharedCounts = Arc<Mutex<StateCounts>>;
+/// What the writer tells of the rows, so that nobody has to read them for it.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) counts: StateCounts,
+    pub(super) suspects: Arc<BTreeMap<Feed, SuspectFeed>>,
+}
+
+/// See [`Told`].
+pub(super) type SharedCounts = Arc<Mutex<Told>>;
 
 /// Local state in a table. Clones are the same state, and may be used from any thread.
 pub struct Recorder<T> {
@@ -178,9 +187,24 @@ impl<T: Table> LocalState for Recorder<T> {
             .await
     }
 
-    async fn revive_missing(&self, asked_before: Timestamp, now: Timestamp) -> Result<u64, StateFault> {
-        self.ask(|answer| Request::ReviveMissing(asked_before, now, answer))
+    async fn revive_missing(
+        &self,
+        after: Option<StreamId>,
+        limit: usize,
+        asked_before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Revived, StateFault> {
+        let slice = Slice {
+            after,
+            limit,
+            asked_before,
+        };
+        self.ask(|answer| Request::ReviveMissing(slice, now, answer))
             .await
+    }
+
+    async fn put_back(&self, streams: Vec<StreamId>, now: Timestamp) -> Result<PutBack, StateFault> {
+        self.ask(|answer| Request::PutBack(streams, now, answer)).await
     }
 
     fn start_number(&self) -> u64 {
@@ -207,16 +231,27 @@ impl<T: Table> LocalState for Recorder<T> {
         self.read(rows::highest_ticket)
     }
 
-    fn failed(&self) -> Result<Vec<FailedStream>, StateFault> {
-        self.read(|table| rows::all(table, keys::FAILED))
+    fn failed_from(&self, after: Option<&StreamId>, limit: usize) -> Result<Vec<FailedStream>, StateFault> {
+        self.read(|table| rows::failed_after(table, after).take(limit).collect())
     }
 
-    fn missing(&self) -> Result<Vec<MissingStream>, StateFault> {
-        self.read(|table| rows::all(table, keys::MISSING))
+    fn missing_from(&self, after: Option<&StreamId>, limit: usize) -> Result<Vec<MissingStream>, StateFault> {
+        self.read(|table| rows::missing_after(table, after).take(limit).collect())
     }
 
-    fn suspect_pulls(&self) -> Result<Vec<SuspectPull>, StateFault> {
-        self.read(rows::suspects)
+    fn suspects_from(
+        &self,
+        after: Option<(&Feed, Timestamp)>,
+        limit: usize,
+    ) -> Result<Vec<SuspectSpan>, StateFault> {
+        self.read(|table| rows::suspects_after(table, after).take(limit).collect())
+    }
+
+    fn suspect_feeds(&self) -> Vec<SuspectFeed> {
+        let told = self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let suspects = told.suspects.clone();
+        drop(told);
+        suspects.values().cloned().collect()
     }
 
     fn open_uploads(&self) -> Result<Vec<OpenUpload>, StateFault> {
@@ -224,6 +259,10 @@ impl<T: Table> LocalState for Recorder<T> {
     }
 
     fn counts(&self) -> StateCounts {
-        *self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .counts
     }
 }

@@ -1,6 +1,9 @@
 //! Rows as the port knows them, out of a table.
 
-use actors::ports::state::{BatchRow, MissingStream, PendingStream, StateFault, SuspectPull};
+use actors::feed::Feed;
+use actors::ports::state::{BatchRow, FailedStream, MissingStream, PendingStream, StateFault, SuspectSpan};
+use actors::stream_id::StreamId;
+use actors::timestamp::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -46,11 +49,54 @@ pub(super) fn batches(table: &impl Table) -> Result<Vec<BatchRow>, StateFault> {
     Ok(rows)
 }
 
-/// Suspect pulls of all feeds, oldest first.
-pub(super) fn suspects(table: &impl Table) -> Result<Vec<SuspectPull>, StateFault> {
-    let mut rows: Vec<SuspectPull> = all(table, keys::SUSPECTS)?;
-    rows.sort_by(|a, b| (a.since, &a.feed).cmp(&(b.since, &b.feed)));
-    Ok(rows)
+/// What follows the row `after` within `range`, if one is given.
+fn beyond<R: DeserializeOwned>(
+    table: &impl Table,
+    (first, end): (Vec<u8>, Vec<u8>),
+    after: Option<Vec<u8>>,
+) -> impl DoubleEndedIterator<Item = Result<R, StateFault>> + '_ {
+    let next = |mut after: Vec<u8>| {
+        after.push(0);
+        after
+    };
+    range(table, (after.map_or(first, next), end))
+}
+
+/// Streams set aside, after the one given.
+pub(super) fn failed_after(
+    table: &impl Table,
+    after: Option<&StreamId>,
+) -> impl Iterator<Item = Result<FailedStream, StateFault>> {
+    beyond(table, keys::FAILED.range(), after.map(keys::failed))
+}
+
+/// Streams that were missing, after the one given.
+pub(super) fn missing_after(
+    table: &impl Table,
+    after: Option<&StreamId>,
+) -> impl Iterator<Item = Result<MissingStream, StateFault>> {
+    beyond(table, keys::MISSING.range(), after.map(keys::missing))
+}
+
+/// Spans of suspect pulls, feed by feed, after the one given.
+pub(super) fn suspects_after(
+    table: &impl Table,
+    after: Option<(&Feed, Timestamp)>,
+) -> impl Iterator<Item = Result<SuspectSpan, StateFault>> {
+    let after = after.map(|(feed, since)| keys::suspect(feed, since));
+    beyond(table, keys::SUSPECTS.range(), after)
+}
+
+/// The last span of suspect pulls of this feed that began at `since` or before.
+pub(super) fn suspect_before(
+    table: &impl Table,
+    feed: &Feed,
+    since: Timestamp,
+) -> Result<Option<SuspectSpan>, StateFault> {
+    let (first, _) = keys::suspects_of(feed);
+    let mut end = keys::suspect(feed, since);
+    end.push(0);
+    range(table, (first, end)).next_back().transpose()
 }
 
 /// Pending streams from a ticket on, in their order.
@@ -62,15 +108,4 @@ pub(super) fn pending(table: &impl Table, from: u64, limit: usize) -> Result<Vec
 pub(super) fn highest_ticket(table: &impl Table) -> Result<Option<u64>, StateFault> {
     let last = range::<PendingStream>(table, keys::QUEUE.range()).next_back();
     Ok(last.transpose()?.map(|row| row.ticket))
-}
-
-/// Streams that were missing and want a second look.
-pub(super) fn missing_again(
-    table: &impl Table,
-    asked_before: actors::timestamp::Timestamp,
-) -> impl Iterator<Item = Result<MissingStream, StateFault>> + '_ {
-    range::<MissingStream>(table, keys::MISSING.range()).filter(move |row| {
-        row.as_ref()
-            .map_or(true, |row| row.wants_second_look(asked_before))
-    })
 }

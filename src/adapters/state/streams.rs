@@ -4,7 +4,7 @@
 //! found again from it ([`super::mend`]); so the row in the queue comes first and goes first.
 
 use actors::ports::state::{
-    FailedStream, MISSING_REST, MissingStream, NamedStreams, PendingStream, StateFault,
+    FailedStream, MISSING_REST, MissingStream, NamedStreams, PendingStream, PutBack, Revived, StateFault,
 };
 use actors::stream_id::StreamId;
 use actors::timestamp::Timestamp;
@@ -48,20 +48,66 @@ impl<T: Table> Changes<'_, T> {
     /// See [`actors::ports::LocalState::revive_missing`].
     pub(super) fn revive_missing(
         &mut self,
+        after: Option<&StreamId>,
+        limit: usize,
         asked_before: Timestamp,
         now: Timestamp,
-    ) -> Result<u64, StateFault> {
-        let mut revived = 0;
-        for row in rows::missing_again(self.table, asked_before) {
-            let stream = row?.stream;
+    ) -> Result<Revived, StateFault> {
+        let (mut revived, mut seen, mut last) = (Revived::default(), 0, None);
+        for row in rows::missing_after(self.table, after).take(limit) {
+            let row = row?;
+            seen += 1;
+            last = Some(row.stream.clone());
             // One that was set aside meanwhile is not tried again by itself.
-            let is_failed = self.table.get(&keys::failed(&stream))?.is_some();
-            if !is_failed && self.ticket(&stream)?.is_none() {
-                self.add_pending(stream, now)?;
-                revived += 1;
+            if row.wants_second_look(asked_before)
+                && self.table.get(&keys::failed(&row.stream))?.is_none()
+                && self.ticket(&row.stream)?.is_none()
+            {
+                self.add_pending(row.stream, now)?;
+                revived.count += 1;
             }
         }
+        revived.next = last.filter(|_| seen == limit);
         Ok(revived)
+    }
+
+    /// See [`actors::ports::LocalState::put_back`]. The place in the queue comes first: a crash leaves the stream
+    /// where it was, or pending.
+    pub(super) fn put_back(&mut self, streams: Vec<StreamId>, now: Timestamp) -> Result<PutBack, StateFault> {
+        let mut put_back = PutBack::default();
+        for stream in streams {
+            let (failed, missing) = (keys::failed(&stream), keys::missing(&stream));
+            let was_failed = self.table.get(&failed)?.is_some();
+            if !was_failed && self.table.get(&missing)?.is_none() {
+                put_back.neither += 1;
+                continue;
+            }
+            let ticket = match self.ticket(&stream)? {
+                Some(ticket) => ticket,
+                None => self.next_ticket(),
+            };
+            let row = PendingStream {
+                put_back: true,
+                ..PendingStream::new(ticket, stream, now)
+            };
+            self.put_pending(&row)?;
+            self.forget_failed(&failed)?;
+            self.forget_missing(&missing)?;
+            put_back.failed += u32::from(was_failed);
+            put_back.missing += u32::from(!was_failed);
+            put_back.last_ticket = put_back.last_ticket.max(Some(ticket));
+        }
+        Ok(put_back)
+    }
+
+    fn forget_failed(&mut self, key: &[u8]) -> Result<(), StateFault> {
+        self.memory.counts.failed -= u64::from(self.remove(key)?);
+        Ok(())
+    }
+
+    fn forget_missing(&mut self, key: &[u8]) -> Result<(), StateFault> {
+        self.memory.counts.missing -= u64::from(self.remove(key)?);
+        Ok(())
     }
 
     fn ticket(&self, stream: &StreamId) -> Result<Option<u64>, StateFault> {
@@ -76,23 +122,27 @@ impl<T: Table> Changes<'_, T> {
         Ok(missing.is_some_and(|row| now.since(row.asked) < MISSING_REST))
     }
 
-    fn add_pending(&mut self, stream: StreamId, now: Timestamp) -> Result<u64, StateFault> {
-        let ticket = self.memory.next_ticket;
+    fn next_ticket(&mut self) -> u64 {
         self.memory.next_ticket += 1;
-        let name = keys::stream(&stream);
-        let row = PendingStream {
-            ticket,
-            stream,
-            named: now,
-            failures: 0,
-            failed_starts: 0,
-            last_failed_start: 0,
-            last_fault: None,
-        };
-        self.put(&keys::queue(ticket), &row)?;
-        self.put(&name, &ticket)?;
-        self.memory.counts.pending += 1;
-        Ok(ticket)
+        self.memory.next_ticket - 1
+    }
+
+    fn add_pending(&mut self, stream: StreamId, now: Timestamp) -> Result<u64, StateFault> {
+        let row = PendingStream::new(self.next_ticket(), stream, now);
+        self.put_pending(&row)?;
+        Ok(row.ticket)
+    }
+
+    /// Under its ticket, which may be in the queue already.
+    fn put_pending(&mut self, row: &PendingStream) -> Result<(), StateFault> {
+        let (place, name) = (keys::queue(row.ticket), keys::stream(&row.stream));
+        let is_new = self.table.get(&place)?.is_none();
+        self.put(&place, row)?;
+        self.memory.counts.pending += u64::from(is_new);
+        if is_new {
+            self.put(&name, &row.ticket)?;
+        }
+        Ok(())
     }
 
     fn pending(&self, stream: &StreamId) -> Result<Option<PendingStream>, StateFault> {
@@ -115,16 +165,14 @@ impl<T: Table> Changes<'_, T> {
 
     pub(super) fn stream_stored(&mut self, stream: &StreamId) -> Result<(), StateFault> {
         self.remove_pending(stream)?;
-        if self.remove(&keys::missing(stream))? {
-            self.memory.counts.missing -= 1;
-        }
-        if self.remove(&keys::failed(stream))? {
-            self.memory.counts.failed -= 1;
-        }
-        Ok(())
+        self.forget_missing(&keys::missing(stream))?;
+        self.forget_failed(&keys::failed(stream))
     }
 
     pub(super) fn stream_missing(&mut self, stream: StreamId, now: Timestamp) -> Result<(), StateFault> {
+        if self.table.get(&keys::failed(&stream))?.is_some() {
+            return self.remove_pending(&stream);
+        }
         let key = keys::missing(&stream);
         let known: Option<MissingStream> = rows::get(self.table, &key)?;
         self.memory.counts.missing += u64::from(known.is_none());
@@ -172,6 +220,7 @@ impl<T: Table> Changes<'_, T> {
         let is_new = self.table.get(&key)?.is_none();
         self.put(&key, &row)?;
         self.memory.counts.failed += u64::from(is_new);
+        self.forget_missing(&keys::missing(stream))?;
         self.remove_pending(stream)
     }
 }

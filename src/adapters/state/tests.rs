@@ -6,7 +6,7 @@ use actors::object_key::BundleKey;
 use actors::ports::journal::BatchFile;
 use actors::ports::state::{
     BatchContents, BatchRow, Change, EventName, LocalState, Member, OpenUpload, PullMark, SealedBundle,
-    StateFault, SuspectPull,
+    StateFault, SuspectPull, SuspectSpan,
 };
 use actors::stream_id::StreamId;
 use actors::testkit::MemoryState;
@@ -122,6 +122,7 @@ enum Step {
     Record(Change),
     Name(Vec<StreamId>),
     Revive,
+    PutBack(Vec<StreamId>),
 }
 
 impl Step {
@@ -129,7 +130,8 @@ impl Step {
         match self.clone() {
             Self::Record(change) => state.record(change).await,
             Self::Name(streams) => state.name_streams(streams, at(5)).await.map(drop),
-            Self::Revive => state.revive_missing(at(100), at(6)).await.map(drop),
+            Self::Revive => state.revive_missing(None, 99, at(100), at(6)).await.map(drop),
+            Self::PutBack(streams) => state.put_back(streams, at(9)).await.map(drop),
         }
     }
 }
@@ -171,8 +173,9 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         4 => change.prop_map(Step::Record),
-        2 => proptest::collection::vec(number.prop_map(stream), 1..4).prop_map(Step::Name),
+        2 => proptest::collection::vec(number.clone().prop_map(stream), 1..4).prop_map(Step::Name),
         1 => Just(Step::Revive),
+        1 => proptest::collection::vec(number.prop_map(stream), 1..4).prop_map(Step::PutBack),
     ]
 }
 
@@ -195,7 +198,7 @@ struct Facts {
     marks: Vec<PullMark>,
     batches: Vec<BatchRow>,
     sealed: Vec<SealedBundle>,
-    suspects: Vec<SuspectPull>,
+    suspects: Vec<SuspectSpan>,
     uploads: Vec<OpenUpload>,
     pending: Vec<StreamId>,
     missing: Vec<StreamId>,
@@ -427,13 +430,22 @@ async fn a_closed_state_says_so_and_has_kept_everything() {
 async fn suspect_pulls_beyond_their_bound_stretch_the_newest() {
     let disk = Disk::default();
     let state = open(&disk);
-    let record = |since| state.record(Change::PullSuspected(suspect(since)));
+    let record = |since| {
+        let pull = SuspectPull {
+            reason: format!("reason {since}"),
+            ..suspect(since)
+        };
+        state.record(Change::PullSuspected(pull))
+    };
     let recorded = futures_util::future::join_all((0..10_000).map(record)).await;
     assert!(recorded.iter().all(Result::is_ok));
     record(20_000).await.unwrap();
     record(-5).await.unwrap();
+    record(-5).await.unwrap();
     let rows = state.suspect_pulls().unwrap();
     assert_eq!(rows.len(), 10_000);
+    assert_eq!(rows.iter().map(|row| row.pulls).sum::<u64>(), 10_002);
+    assert_eq!(state.suspect_feeds()[0].pulls, 10_002);
     let since = rows.iter().map(|row| row.since.as_micros()).min();
     let until = rows.iter().map(|row| row.until.as_micros()).max();
     assert_eq!((since, until), (Some(-5), Some(20_001)));

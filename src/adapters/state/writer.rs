@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use actors::fault_point::{self, FaultPoint};
-use actors::ports::state::{Change, NamedStreams, StateFault};
+use actors::ports::state::{Change, NamedStreams, PutBack, Revived, StateFault};
 use actors::stream_id::StreamId;
 use actors::timestamp::Timestamp;
 use tokio::sync::{mpsc, oneshot};
@@ -18,7 +18,7 @@ use super::census::Census;
 use super::changes::{Changes, Memory};
 use super::keys;
 use super::mend::mend;
-use super::recorder::{SharedCounts, Slot};
+use super::recorder::{SharedCounts, Slot, Told};
 use super::rows;
 use super::table::{Store, Table, fault};
 
@@ -35,8 +35,16 @@ pub(super) type Answer<A> = oneshot::Sender<Result<A, StateFault>>;
 pub(super) enum Request {
     Record(Box<Change>, Answer<()>),
     NameStreams(Vec<StreamId>, Timestamp, Answer<NamedStreams>),
-    ReviveMissing(Timestamp, Timestamp, Answer<u64>),
+    ReviveMissing(Slice, Timestamp, Answer<Revived>),
+    PutBack(Vec<StreamId>, Timestamp, Answer<PutBack>),
     Close(Answer<()>),
+}
+
+/// Which missing streams are looked at.
+pub(super) struct Slice {
+    pub(super) after: Option<StreamId>,
+    pub(super) limit: usize,
+    pub(super) asked_before: Timestamp,
 }
 
 impl Request {
@@ -189,9 +197,15 @@ impl<T: Table> Writer<T> {
                 let outcome = so_far.and_then(|()| self.change(|changes| changes.name_streams(streams, now)));
                 promise(outcome, answer)
             }
-            Request::ReviveMissing(before, now, answer) => {
-                let outcome =
-                    so_far.and_then(|()| self.change(|changes| changes.revive_missing(before, now)));
+            Request::ReviveMissing(slice, now, answer) => {
+                let (after, limit) = (slice.after.as_ref(), slice.limit);
+                let outcome = so_far.and_then(|()| {
+                    self.change(|changes| changes.revive_missing(after, limit, slice.asked_before, now))
+                });
+                promise(outcome, answer)
+            }
+            Request::PutBack(streams, now, answer) => {
+                let outcome = so_far.and_then(|()| self.change(|changes| changes.put_back(streams, now)));
                 promise(outcome, answer)
             }
             Request::Close(answer) => promise(so_far, answer),
@@ -275,7 +289,10 @@ impl<T: Table> Writer<T> {
     }
 
     fn publish_counts(&self) {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.memory.counts;
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = Told {
+            counts: self.memory.counts,
+            suspects: self.memory.suspects.clone(),
+        };
     }
 }
 

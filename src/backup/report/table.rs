@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actors::hit_cache::QueueDepth;
+use actors::ports::state::SuspectFeed;
 use actors::statistics::SourceFigures;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
@@ -16,7 +17,6 @@ pub(super) struct Backlog {
     pub(super) queue: Option<QueueDepth>,
     pub(super) missing: u64,
     pub(super) failed: u64,
-    pub(super) suspect_pulls: u64,
     pub(super) journal_bytes: u64,
     /// What was put aside, for an operator to look at.
     pub(super) aside_bytes: u64,
@@ -36,7 +36,12 @@ pub(super) struct Snapshot {
     /// How long ago everything was at zero.
     pub(super) running: Duration,
     pub(super) backlog: Backlog,
+    /// The suspect pulls of each feed that has any, over all starts.
+    pub(super) suspects: Vec<SuspectFeed>,
 }
+
+/// Most feeds whose suspect pulls are told one by one in the table; the command tells all.
+const MOST_FEEDS: usize = 10;
 
 /// All sources together.
 pub(super) fn total(figures: &Figures) -> SourceFigures {
@@ -159,7 +164,43 @@ impl Snapshot {
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        format!("{}\n{}; {}", table.trim_fmt(), self.rates(&all), self.to_do(&all))
+        let (rates, to_do, suspects) = (self.rates(&all), self.to_do(&all), self.suspects());
+        format!("{}\n{rates}; {to_do}{suspects}", table.trim_fmt())
+    }
+
+    fn suspect_pulls(&self) -> u64 {
+        self.suspects.iter().map(|feed| feed.pulls).sum()
+    }
+
+    /// What may have been lost, and where; nothing where nothing was.
+    fn suspects(&self) -> String {
+        if self.suspects.is_empty() {
+            return String::new();
+        }
+        let mut newest: Vec<&SuspectFeed> = self.suspects.iter().collect();
+        newest.sort_by_key(|feed| std::cmp::Reverse(feed.until));
+        let told: Vec<String> = newest
+            .iter()
+            .take(MOST_FEEDS)
+            .map(|feed| {
+                format!(
+                    "{} {} (newest {} to {})",
+                    feed.feed,
+                    HumanCount(feed.pulls),
+                    feed.since,
+                    feed.until
+                )
+            })
+            .collect();
+        let more = match newest.len().saturating_sub(MOST_FEEDS) {
+            0 => String::new(),
+            more => format!(", and {more} more feeds"),
+        };
+        format!(
+            "\nsuspect pulls, over all starts: {}{more}; events may have been lost on the way, and nothing brings them \
+             back by itself yet (azul-backup suspect-pulls says what that means)",
+            told.join(", ")
+        )
     }
 
     fn rates(&self, all: &Row<'_>) -> String {
@@ -197,7 +238,7 @@ impl Snapshot {
             HumanBytes(self.backlog.journal_bytes),
             HumanCount(self.backlog.missing),
             HumanCount(self.backlog.failed),
-            HumanCount(self.backlog.suspect_pulls),
+            HumanCount(self.suspect_pulls()),
         )
     }
 
@@ -217,7 +258,7 @@ impl Snapshot {
             ("aside_bytes", backlog.aside_bytes.into()),
             ("remembered_missing", backlog.missing.into()),
             ("remembered_failed", backlog.failed.into()),
-            ("remembered_suspect_pulls", backlog.suspect_pulls.into()),
+            ("remembered_suspect_pulls", self.suspect_pulls().into()),
         ];
         if let Some(QueueDepth { waiting, out }) = backlog.queue {
             pairs.extend([
@@ -228,12 +269,28 @@ impl Snapshot {
         pairs
     }
 
-    /// One record a source, its figures as key-values, and one of all together.
+    /// One record a source, its figures as key-values, one of all together, and one a feed that has suspect pulls.
     pub(super) fn log_each(&self, title: &str) {
         for row in self.rows() {
             log_pairs(title, &row.key_values());
         }
         log_pairs(&format!("{title}, all sources"), &self.key_values());
+        for feed in &self.suspects {
+            let [name, since, until] = [
+                feed.feed.to_string(),
+                feed.since.to_string(),
+                feed.until.to_string(),
+            ];
+            log_pairs(
+                &format!("{title}, suspect pulls"),
+                &[
+                    ("feed", name.as_str().into()),
+                    ("suspect_pulls_of_all_starts", feed.pulls.into()),
+                    ("newest_since", since.as_str().into()),
+                    ("newest_until", until.as_str().into()),
+                ],
+            );
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::memory_budget::MemoryBudget;
 use crate::object_key::ObjectKey;
 use crate::patient_state::PatientState;
 use crate::ports::LocalState;
-use crate::ports::state::SuspectPull;
+use crate::ports::state::SuspectSpan;
 use crate::retry::RetryPolicy;
 use crate::statistics::Statistics;
 use crate::stop::StopFlag;
@@ -225,7 +225,7 @@ impl World {
         bulk
     }
 
-    pub(super) fn suspects(&self) -> Vec<SuspectPull> {
+    pub(super) fn suspects(&self) -> Vec<SuspectSpan> {
         self.state.suspect_pulls().unwrap()
     }
 }

@@ -25,6 +25,8 @@ pub async fn all<R: Reopen>(make: impl Fn() -> R) {
     starts_are_counted(make());
     pulls::a_mark_goes_with_its_batch_or_its_end(make()).await;
     pulls::a_suspect_pull_is_one_row_however_often_it_is_recorded(make()).await;
+    pulls::suspect_pulls_that_adjoin_are_one_span_with_a_count(make()).await;
+    pulls::suspect_spans_are_read_in_pages(make()).await;
     pulls::a_batch_goes_from_journaled_to_removed(make()).await;
     pulls::a_seal_is_replaced_written_and_gone(make()).await;
     pulls::uploads_are_open_until_they_end(make()).await;
@@ -34,6 +36,11 @@ pub async fn all<R: Reopen>(make: impl Fn() -> R) {
     streams::a_stream_set_aside_is_not_named_again(make()).await;
     streams::a_missing_stream_rests_and_is_revived_once(make()).await;
     streams::a_missing_stream_that_was_set_aside_is_not_revived(make()).await;
+    streams::a_missing_stream_that_is_set_aside_is_missing_no_more(make()).await;
+    streams::missing_streams_are_revived_in_slices(make()).await;
+    streams::what_is_put_back_is_pending_with_its_counts_begun_anew(make()).await;
+    streams::what_is_put_back_keeps_the_ticket_that_it_has(make()).await;
+    streams::failed_and_missing_streams_are_read_in_pages(make()).await;
     streams::a_stored_stream_leaves_nothing_behind(make()).await;
     changes_about_nothing_change_nothing(make()).await;
     changes_made_at_once_all_count(make()).await;
@@ -57,7 +64,7 @@ struct Everything {
     pending: Vec<crate::ports::state::PendingStream>,
     failed: Vec<crate::ports::state::FailedStream>,
     missing: Vec<crate::ports::state::MissingStream>,
-    suspects: Vec<crate::ports::state::SuspectPull>,
+    suspects: Vec<crate::ports::state::SuspectSpan>,
     uploads: Vec<crate::ports::state::OpenUpload>,
     counts: StateCounts,
 }

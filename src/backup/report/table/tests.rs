@@ -1,5 +1,7 @@
 //! What is told of the statistics, and how wide.
 
+use actors::timestamp::Timestamp;
+
 use super::*;
 
 fn samples() -> SourceFigures {
@@ -40,11 +42,16 @@ fn snapshot() -> Snapshot {
             pending: 12,
             queue: Some(QueueDepth { waiting: 2, out: 10 }),
             missing: 3,
-            suspect_pulls: 1,
             journal_bytes: 1 << 20,
             aside_bytes: 7 << 10,
             ..Backlog::default()
         },
+        suspects: vec![SuspectFeed {
+            feed: "samples/binary/sourced".parse().unwrap(),
+            pulls: 2,
+            since: "2026-11-23T09:48:00.5Z".parse().unwrap(),
+            until: "2026-11-23T09:48:01Z".parse().unwrap(),
+        }],
     }
 }
 
@@ -62,7 +69,7 @@ fn an_operator_reads_the_table() {
     insta::assert_snapshot!(table);
     let widest = table
         .lines()
-        .filter(|line| !line.starts_with("rates"))
+        .filter(|line| !line.starts_with("rates") && !line.starts_with("suspect pulls"))
         .map(|line| line.chars().count())
         .max();
     assert!(widest <= Some(160), "{widest:?}");
@@ -74,6 +81,7 @@ fn the_last_table_tells_averages_and_no_queue() {
     snapshot.before.clear();
     snapshot.took = snapshot.running;
     snapshot.backlog.queue = None;
+    snapshot.suspects.clear();
     snapshot.sources[0].1.events_unknown = 1500;
     snapshot.sources[0].1.streams_malformed = 2;
     let table = snapshot.table();
@@ -81,7 +89,7 @@ fn the_last_table_tells_averages_and_no_queue() {
         table.lines().last(),
         Some(
             "rates on average since the start, 853.33 MiB/s in; backlog: 12 streams pending, 1.00 MiB in the journal, 7.00 KiB put aside; \
-             remembered: 3 missing, 0 failed, 1 suspect pulls; 1,500 events of a newer model version; 2 malformed \
+             remembered: 3 missing, 0 failed, 0 suspect pulls; 1,500 events of a newer model version; 2 malformed \
              names of streams"
         )
     );
@@ -108,7 +116,26 @@ fn machines_read_numbers() {
         text(&snapshot.key_values()),
         "running_seconds=600 rates_over_seconds=60 events_per_second=1000.1 streams_per_second=0.5 \
          bytes_in_per_second=1073741824 events_backlog=544 streams_pending=12 journal_bytes=1048576 \
-         aside_bytes=7168 remembered_missing=3 remembered_failed=0 remembered_suspect_pulls=1 streams_in_memory=2 \
+         aside_bytes=7168 remembered_missing=3 remembered_failed=0 remembered_suspect_pulls=2 streams_in_memory=2 \
          streams_being_stored=10"
     );
+}
+
+#[test]
+fn of_many_feeds_with_suspect_pulls_the_newest_are_told() {
+    let mut snapshot = snapshot();
+    snapshot.suspects = (0..15)
+        .map(|number| SuspectFeed {
+            feed: format!("s{number}/binary/sourced").parse().unwrap(),
+            pulls: 1,
+            since: Timestamp::from_micros(number),
+            until: Timestamp::from_micros(number),
+        })
+        .collect();
+    let told = snapshot.suspects();
+    assert!(
+        told.contains("s14/binary/sourced 1 (newest ") && told.contains("and 5 more feeds"),
+        "{told}"
+    );
+    assert!(!told.contains("s4/"), "{told}");
 }

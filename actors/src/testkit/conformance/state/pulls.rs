@@ -126,7 +126,7 @@ pub(super) async fn a_mark_goes_with_its_batch_or_its_end(under_test: impl Reope
     let seen = everything(state);
     assert_eq!(seen.marks, [mark(&mapped, 2)]);
     assert_eq!(seen.batches, [batch(&sourced, 1, 10)]);
-    assert_eq!(seen.suspects, [suspect(&augmented, 4, "500")]);
+    assert_eq!(seen.suspects, [suspect(&augmented, 4, "500").into()]);
     record(state, [Change::PullEnded(mapped, None)]).await;
     assert_eq!(everything(state).marks, []);
 }
@@ -138,16 +138,20 @@ pub(super) async fn a_suspect_pull_is_one_row_however_often_it_is_recorded(under
         state,
         [
             Change::PullSuspected(suspect(&mapped, 2, "502")),
-            Change::PullSuspected(suspect(&sourced, 2, "502")),
+            Change::PullSuspected(suspect(&sourced, -1, "502")),
             Change::PullSuspected(suspect(&sourced, -1, "502")),
             Change::PullEnded(mapped.clone(), Some(suspect(&mapped, 2, "found at a start"))),
         ],
     )
     .await;
     let suspects = everything(state).suspects;
-    let since: Vec<i64> = suspects.iter().map(|pull| pull.since.as_micros()).collect();
-    assert_eq!(since, [-1, 2, 2]);
-    assert!(suspects.contains(&suspect(&mapped, 2, "found at a start")));
+    let since: Vec<i64> = suspects.iter().map(|span| span.since.as_micros()).collect();
+    assert_eq!(since, [-1, 2]);
+    let [on_sourced, on_mapped] = &suspects[..] else {
+        panic!("{suspects:?}");
+    };
+    assert_eq!((on_sourced.pulls, on_sourced.until), (1, at(4)));
+    assert_eq!(*on_mapped, suspect(&mapped, 2, "found at a start").into());
 }
 
 pub(super) async fn a_batch_goes_from_journaled_to_removed(under_test: impl Reopen) {
@@ -239,4 +243,91 @@ pub(super) async fn uploads_are_open_until_they_end(under_test: impl Reopen) {
     )
     .await;
     assert_eq!(everything(state).uploads, [in_doubt(6)]);
+}
+
+const GAP: i64 = crate::ports::state::SUSPECT_GAP.as_micros() as i64;
+
+pub(super) async fn suspect_pulls_that_adjoin_are_one_span_with_a_count(under_test: impl Reopen) {
+    let state = under_test.state();
+    let (mapped, sourced) = (feed("mapped"), feed("sourced"));
+    let pulls = [
+        suspect(&mapped, 10, "502"),
+        suspect(&mapped, 15 + GAP, "502"),
+        // The same once more, as a start may find it.
+        suspect(&mapped, 15 + GAP, "in flight"),
+        suspect(&sourced, 16 + GAP, "502"),
+        // Of another kind; and one too late to adjoin.
+        suspect(&mapped, 30 + GAP, "time-out"),
+        suspect(&mapped, 36 + 2 * GAP, "time-out"),
+    ];
+    record(state, pulls.clone().map(Change::PullSuspected)).await;
+    let seen = everything(state).suspects;
+    let spans: Vec<_> = seen
+        .iter()
+        .map(|span| (span.since.as_micros(), span.until.as_micros(), span.pulls))
+        .collect();
+    assert_eq!(
+        spans,
+        [
+            (10, 20 + GAP, 2),
+            (16 + GAP, 21 + GAP, 1),
+            (30 + GAP, 35 + GAP, 1),
+            (36 + 2 * GAP, 41 + 2 * GAP, 1)
+        ]
+    );
+    // Nothing that a recheck needs is lost: each pull lies in a span of its feed.
+    for pull in &pulls {
+        let covers = |span: &&crate::ports::state::SuspectSpan| {
+            span.feed == pull.feed && span.since <= pull.since && pull.until <= span.until
+        };
+        assert!(seen.iter().any(|span| covers(&span)), "{pull:?}");
+    }
+    let feeds = state.suspect_feeds();
+    let told: Vec<_> = feeds
+        .iter()
+        .map(|feed| (feed.feed.clone(), feed.pulls, feed.since, feed.until))
+        .collect();
+    let newest = &seen[3];
+    let sourced_span = &seen[1];
+    let mut wanted = vec![
+        (mapped, 4, newest.since, newest.until),
+        (sourced, 1, sourced_span.since, sourced_span.until),
+    ];
+    wanted.sort();
+    assert_eq!(told, wanted);
+    let under_test = under_test.reopen();
+    assert_eq!(everything(under_test.state()).suspects, seen);
+    assert_eq!(under_test.state().suspect_feeds(), feeds);
+}
+
+pub(super) async fn suspect_spans_are_read_in_pages(under_test: impl Reopen) {
+    let state = under_test.state();
+    let feeds = [feed("mapped"), feed("sourced")];
+    for number in 0..10 {
+        let pull = suspect(
+            &feeds[number % 2],
+            i64::try_from(number).unwrap_or_default(),
+            &format!("fault {number}"),
+        );
+        record(state, [Change::PullSuspected(pull)]).await;
+    }
+    let all = state.suspects_from(None, 99).expect("rows are read");
+    assert_eq!(all.len(), 10);
+    for spans in [&all[..5], &all[5..]] {
+        assert!(
+            spans.iter().all(|span| span.feed == spans[0].feed),
+            "feed by feed"
+        );
+        assert!(spans.is_sorted_by_key(|span| span.since), "oldest first");
+    }
+    let (mut read, mut after) = (Vec::new(), None);
+    loop {
+        let page = state.suspects_from(after.as_ref().map(|(feed, since)| (feed, *since)), 3);
+        let page = page.expect("rows are read");
+        let Some(last) = page.last() else { break };
+        assert!(page.len() <= 3);
+        after = Some((last.feed.clone(), last.since));
+        read.extend(page);
+    }
+    assert_eq!(read, all);
 }

@@ -11,6 +11,20 @@ fn pending(state: &impl LocalState) -> Vec<StreamId> {
     rows.into_iter().map(|row| row.stream).collect()
 }
 
+/// Looks through all missing streams, one at a time.
+async fn revive(state: &impl LocalState, asked_before: i64, now: i64) -> u64 {
+    let (mut count, mut after) = (0, None);
+    loop {
+        let slice = state.revive_missing(after, 1, at(asked_before), at(now)).await;
+        let slice = slice.expect("streams are revived");
+        count += slice.count;
+        if slice.next.is_none() {
+            return count;
+        }
+        after = slice.next;
+    }
+}
+
 fn failed(number: u32, fault: &str) -> Change {
     Change::StreamFailed(stream(number), fault.to_owned())
 }
@@ -107,14 +121,10 @@ pub(super) async fn a_missing_stream_rests_and_is_revived_once(under_test: impl 
     record(state, [missing(10), Change::StreamMissing(stream(2), at(50))]).await;
     assert_eq!(pending(state), []);
     assert_eq!(name(state, &[stream(1)], 10 + REST - 1).await, (0, 1, None));
-    assert_eq!(state.revive_missing(at(10), at(60)).await, Ok(0));
-    assert_eq!(state.revive_missing(at(11), at(60)).await, Ok(1));
+    assert_eq!(revive(state, 10, 60).await, 0);
+    assert_eq!(revive(state, 11, 60).await, 1);
     assert_eq!(pending(state), [stream(1)]);
-    assert_eq!(
-        state.revive_missing(at(11), at(61)).await,
-        Ok(0),
-        "it is pending already"
-    );
+    assert_eq!(revive(state, 11, 61).await, 0, "it is pending already");
     record(state, [missing(10 + DAY)]).await;
     let row = everything(state)
         .missing
@@ -125,8 +135,8 @@ pub(super) async fn a_missing_stream_rests_and_is_revived_once(under_test: impl 
     // An event that names it within the day does not stand in for the look after it.
     record(state, [Change::StreamMissing(stream(2), at(50 + 2 * REST))]).await;
     assert_eq!(
-        state.revive_missing(at(100 + DAY), at(100 + DAY)).await,
-        Ok(1),
+        revive(state, 100 + DAY, 100 + DAY).await,
+        1,
         "only the one that was not asked for after a day"
     );
     assert_eq!(pending(state), [stream(2)]);
@@ -138,9 +148,9 @@ pub(super) async fn a_missing_stream_that_was_set_aside_is_not_revived(under_tes
     let state = under_test.state();
     name(state, &[stream(1)], 1).await;
     record(state, [Change::StreamMissing(stream(1), at(2))]).await;
-    assert_eq!(state.revive_missing(at(3), at(3)).await, Ok(1));
+    assert_eq!(revive(state, 3, 3).await, 1);
     record(state, [Change::StreamSetAside(stream(1), at(4))]).await;
-    assert_eq!(state.revive_missing(at(5), at(5)).await, Ok(0));
+    assert_eq!(revive(state, 5, 5).await, 0);
 }
 
 pub(super) async fn a_stored_stream_leaves_nothing_behind(under_test: impl Reopen) {
@@ -166,4 +176,121 @@ pub(super) async fn a_stored_stream_leaves_nothing_behind(under_test: impl Reope
     let under_test = under_test.reopen();
     let (added, dropped, _) = name(under_test.state(), &[stream(1), stream(2), stream(3)], 4).await;
     assert_eq!((added, dropped), (3, 0));
+}
+
+pub(super) async fn a_missing_stream_that_is_set_aside_is_missing_no_more(under_test: impl Reopen) {
+    let state = under_test.state();
+    name(state, &[stream(1)], 1).await;
+    record(state, [Change::StreamMissing(stream(1), at(2))]).await;
+    assert_eq!(revive(state, 3, 3).await, 1);
+    record(
+        state,
+        [failed(1, "404"), Change::StreamSetAside(stream(1), at(4))],
+    )
+    .await;
+    let seen = everything(state);
+    assert_eq!((seen.failed.len(), seen.missing.len()), (1, 0));
+    record(state, [Change::StreamMissing(stream(1), at(5))]).await;
+    assert_eq!(everything(state), seen, "it stays what it is");
+}
+
+pub(super) async fn missing_streams_are_revived_in_slices(under_test: impl Reopen) {
+    let state = under_test.state();
+    record(
+        state,
+        (0..10).map(|number| Change::StreamMissing(stream(number), at(1))),
+    )
+    .await;
+    let (mut counts, mut after) = (Vec::new(), None);
+    loop {
+        let slice = state.revive_missing(after, 4, at(2), at(2)).await;
+        let slice = slice.expect("streams are revived");
+        counts.push(slice.count);
+        match slice.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(counts, [4, 4, 2]);
+    assert_eq!(pending(state).len(), 10);
+}
+
+pub(super) async fn what_is_put_back_is_pending_with_its_counts_begun_anew(under_test: impl Reopen) {
+    let state = under_test.state();
+    name(state, &[stream(1), stream(2)], 1).await;
+    record(state, [failed(1, "wrong hash")]).await;
+    let under_test = under_test.reopen();
+    let state = under_test.state();
+    record(
+        state,
+        [
+            failed(1, "wrong hash"),
+            Change::StreamSetAside(stream(1), at(3)),
+            Change::StreamMissing(stream(2), at(4)),
+        ],
+    )
+    .await;
+    let asked = vec![stream(2), stream(1), stream(9), stream(1)];
+    let put_back = state.put_back(asked, at(5)).await.expect("it is put back");
+    assert_eq!((put_back.failed, put_back.missing, put_back.neither), (1, 1, 2));
+    let seen = everything(state);
+    assert_eq!((seen.failed.len(), seen.missing.len()), (0, 0));
+    assert_eq!(pending(state), [stream(2), stream(1)]);
+    assert_eq!(put_back.last_ticket, seen.pending.last().map(|row| row.ticket));
+    for row in &seen.pending {
+        assert!(row.put_back);
+        assert_eq!(
+            (row.failures, row.failed_starts, row.last_failed_start, row.named),
+            (0, 0, 0, at(5))
+        );
+        assert_eq!(row.last_fault, None);
+    }
+    let under_test = under_test.reopen();
+    assert_eq!(everything(under_test.state()), seen);
+}
+
+pub(super) async fn what_is_put_back_keeps_the_ticket_that_it_has(under_test: impl Reopen) {
+    let state = under_test.state();
+    record(state, [Change::StreamMissing(stream(1), at(1))]).await;
+    assert_eq!(revive(state, 2, 2).await, 1);
+    let ticket = state.highest_ticket().expect("rows are read");
+    record(state, [failed(1, "wrong hash")]).await;
+    let put_back = state.put_back(vec![stream(1)], at(3)).await;
+    let put_back = put_back.expect("it is put back");
+    assert_eq!((put_back.missing, put_back.last_ticket), (1, ticket));
+    let rows = everything(state).pending;
+    assert_eq!((rows.len(), rows[0].failures), (1, 0));
+}
+
+pub(super) async fn failed_and_missing_streams_are_read_in_pages(under_test: impl Reopen) {
+    let state = under_test.state();
+    for number in 0..10 {
+        name(state, &[stream(number)], 1).await;
+        let settled = match number % 2 {
+            0 => Change::StreamMissing(stream(number), at(1)),
+            _ => Change::StreamSetAside(stream(number), at(1)),
+        };
+        record(state, [settled]).await;
+    }
+    let seen = everything(state);
+    let (mut failed, mut missing) = (Vec::new(), Vec::new());
+    loop {
+        let page = state.failed_from(failed.last(), 2).expect("rows are read");
+        assert!(page.len() <= 2);
+        if page.is_empty() {
+            break;
+        }
+        failed.extend(page.into_iter().map(|row| row.stream));
+    }
+    loop {
+        let page = state.missing_from(missing.last(), 2).expect("rows are read");
+        if page.is_empty() {
+            break;
+        }
+        missing.extend(page.into_iter().map(|row| row.stream));
+    }
+    let of_failed: Vec<_> = seen.failed.into_iter().map(|row| row.stream).collect();
+    let of_missing: Vec<_> = seen.missing.into_iter().map(|row| row.stream).collect();
+    assert_eq!((failed.len(), missing.len()), (5, 5));
+    assert_eq!((failed, missing), (of_failed, of_missing));
 }
