@@ -24,8 +24,8 @@ use tokio::time::Instant;
 
 pub use self::claims::{ClaimRules, Claims, RowFate, Settled};
 pub use self::messages::{
-    AskQueueDepth, AwaitAdmission, AwaitLeftovers, AwaitNamed, DrainStreams, Drained, NameStreams, QueueDepth,
-    StreamsPutBack,
+    AskQueueDepth, AwaitAdmission, AwaitLeftovers, AwaitNamed, DrainStreams, Drained, NameStreams,
+    QueueDepth, StreamsPutBack,
 };
 use self::missing::MissingLog;
 use crate::fault::{Fault, FaultKind};

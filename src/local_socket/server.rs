@@ -59,7 +59,12 @@ impl LocalSocket {
         let hit_cache = RefCell::new(None);
         let desk = Rc::new(Desk { state, hit_cache });
         let serving = actix_rt::spawn(accept(listener, Rc::clone(&desk)));
-        Ok(Self { place, desk, serving })
+        Ok(Self {
+            place,
+            inode,
+            desk,
+            serving,
+        })
     }
 
     /// Who is told of streams that were put back, from now on; what was put back before is found in local state by
