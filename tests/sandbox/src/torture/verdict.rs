@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use actors::ports::state::{LocalState, SuspectPull};
+use actors::ports::state::{LocalState, SuspectSpan};
 use actors::stream_id::Sha256;
 use anyhow::Context;
 use azul_backup::adapters::state::SledState;
@@ -49,7 +49,7 @@ pub struct Verdict {
 
 /// What local state remembers.
 struct Remembered {
-    suspects: Vec<SuspectPull>,
+    suspects: Vec<SuspectSpan>,
     streams: BTreeSet<String>,
 }
 
@@ -83,7 +83,7 @@ impl Remembered {
         let (feed, _) = &handed.unit;
         let (first, last) = handed.taken;
         let covers =
-            |suspect: &SuspectPull| suspect.feed == *feed && suspect.since <= first && last <= suspect.until;
+            |suspect: &SuspectSpan| suspect.feed == *feed && suspect.since <= first && last <= suspect.until;
         self.suspects.iter().any(covers)
     }
 }
