@@ -26,7 +26,7 @@ pub(super) async fn head(s3: &S3, place: &Place<'_>) -> Result<Option<ObjectInfo
             Some(info) => Ok(Some(info)),
             None => Err(operation.new_fault(
                 actors::fault::FaultKind::Transient,
-                "200 without a length: not an answer of S3",
+                "200 without a length or an entity tag, or of a web page: not an answer of S3",
             )),
         },
         Err(RusotoError::Service(HeadObjectError::NoSuchKey(_))) => Ok(None),
@@ -38,13 +38,17 @@ pub(super) async fn head(s3: &S3, place: &Place<'_>) -> Result<Option<ObjectInfo
     }
 }
 
+/// A HEAD has no body that could tell who answered: what S3 says of every object, and what no object of a backup is,
+/// has to. Something in between that answers 200 to everything would make the program believe that all is stored.
 fn info(found: HeadObjectOutput) -> Option<ObjectInfo> {
+    let page = |kind: &String| kind.to_ascii_lowercase().starts_with("text/html");
+    if found.content_type.as_ref().is_some_and(page) {
+        return None;
+    }
+    let etag = unquoted(&found.e_tag?).to_owned();
     Some(ObjectInfo {
         size: u64::try_from(found.content_length?).ok()?,
-        etag: found
-            .e_tag
-            .map(|tag| unquoted(&tag).to_owned())
-            .filter(|tag| !tag.is_empty()),
+        etag: (!etag.is_empty()).then_some(etag),
         last_modified: found.last_modified.as_deref().and_then(http_date),
     })
 }

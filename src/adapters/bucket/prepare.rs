@@ -65,12 +65,22 @@ async fn make(s3: &S3, bucket: &str) -> Result<(), Fault> {
     match s3.calls.create_bucket(request).await {
         Ok(_) | Err(RusotoError::Service(CreateBucketError::BucketAlreadyOwnedByYou(_))) => {}
         Err(error) => {
-            return Err(operation.of_call(error, |error| match error {
+            let taken = matches!(
+                error,
+                RusotoError::Service(CreateBucketError::BucketAlreadyExists(_))
+            );
+            let fault = operation.of_call(error, |error| match error {
                 CreateBucketError::BucketAlreadyExists(message) => (409, "BucketAlreadyExists", message),
                 CreateBucketError::BucketAlreadyOwnedByYou(message) => {
                     (409, "BucketAlreadyOwnedByYou", message)
                 }
-            }));
+            });
+            // Some servers say so of one's own bucket too: it was created by a request whose answer was lost, or
+            // by another process just now. What may be used is ours.
+            return match taken && exists(s3, bucket).await? {
+                true => Ok(()),
+                false => Err(fault),
+            };
         }
     }
     // rusoto does not look at the body of the answer: the bucket itself is what proves it.

@@ -12,6 +12,8 @@
 //! | How is a disk made full? | [`small_disk`] |
 //! | Is anything lost when the program is killed? | [`torture`] |
 //! | How can the bucket be made to fail, and what did it see? | [`s3`] |
+//! | How are requests and answers spoiled on their way? | [`proxy`] |
+//! | What happens at every fault of every request? | [`faults`] |
 
 pub mod audit;
 pub mod child;
@@ -19,8 +21,10 @@ pub mod decode;
 pub mod demo;
 pub mod dispatcher;
 pub mod encode;
+pub mod faults;
 pub mod generator;
 pub mod measure;
+pub mod proxy;
 pub mod s3;
 pub mod small_disk;
 pub mod testdata;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use sandbox::demo::{self, Stage, Wanted};
-use sandbox::{child, measure, testdata, torture};
+use sandbox::{child, faults, measure, testdata, torture};
 
 /// azul-backup on loopback: a stand-in dispatcher, an S3 server, and the program between them.
 #[derive(Debug, Parser)]
@@ -16,6 +16,8 @@ enum Task {
     Demo(Wanted),
     /// Leave both servers running, and print the environment for the program.
     Serve(Serve),
+    /// Run the fault matrix: every fault of every request, and what becomes of it.
+    Faults(faults::command::Wanted),
     /// Measure what a backup takes, against the bare work on the same bytes.
     Measure(measure::Wanted),
     /// Kill the program at random instants again and again, and look whether anything is lost.
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
     let done = match Task::parse() {
         Task::Demo(wanted) => demo::run(&wanted),
         Task::Serve(wanted) => serve(&wanted).map(|()| true),
+        Task::Faults(wanted) => faults::command::run(&wanted),
         Task::Measure(wanted) => measure::run(&wanted),
         Task::Torture(wanted) => torture::run(&wanted),
         Task::MeasureServers(wanted) => measure::servers::serve(&wanted).map(|()| true),

@@ -246,6 +246,17 @@ impl Broker {
         }
     }
 
+    /// The answer to pull `number`, counted from 0, of the consumers of this name got lost after it had left.
+    pub fn lose(&mut self, name: &str, number: usize) {
+        let mut of_name = self
+            .answers
+            .values_mut()
+            .filter(|answer| answer.consumer.name == name);
+        if let Some(answer) = of_name.nth(number) {
+            answer.fate = Fate::ClientGone;
+        }
+    }
+
     /// The dispatcher has been restarted.
     pub(super) fn restart(&mut self) {
         for (pull, mut answer) in std::mem::take(&mut self.collecting) {
