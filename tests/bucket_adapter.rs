@@ -243,6 +243,15 @@ async fn a_head_says_what_is_there_or_that_nothing_is_known() {
             Ok(Some((12_345_678_901, Some("abc".to_owned())))),
         ),
         ("HTTP/1.1 200 OK\r\n\r\n", Err(FaultKind::Transient)),
+        // something in between that welcomes every request
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n",
+            Err(FaultKind::Transient),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nETag: \"abc\"\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 1234\r\n\r\n",
+            Err(FaultKind::Transient),
+        ),
         ("HTTP/1.1 500 No\r\n\r\n", Err(FaultKind::Transient)),
         ("HTTP/1.1 400 No\r\n\r\n", Err(FaultKind::Rejected)),
         (
@@ -317,8 +326,16 @@ async fn preparing_tells_what_is_wrong() {
         let fault = bucket(&server).prepare(true).await.unwrap_err();
         assert!(fault.to_string().contains(expected), "{fault}");
     }
-    // A server that accepts everything has created nothing.
+    // A server that says so of our own bucket too, when the answer to an earlier request was lost.
+    let found = || answer("HTTP/1.1 200 OK\r\n\r\n");
     let missing = || answer("HTTP/1.1 404 No\r\n\r\n");
+    let taken = || answer(error(409, "BucketAlreadyExists"));
+    let server = RawServer::start([missing(), taken(), found(), found()]);
+    bucket(&server).prepare(true).await.unwrap();
+    let forbidden = answer("HTTP/1.1 403 No\r\n\r\n");
+    let server = RawServer::start([missing(), taken(), forbidden]);
+    assert!(bucket(&server).prepare(true).await.is_err(), "another's bucket");
+    // A server that accepts everything has created nothing.
     let server = RawServer::start([missing(), answer(ok("", "<Error/>")), missing()]);
     let fault = bucket(&server).prepare(true).await.unwrap_err();
     assert_eq!(

@@ -22,7 +22,11 @@ async fn complete(scripts: Vec<Vec<Step>>) -> Result<(), Fault> {
 
 #[actix_rt::test]
 async fn a_completion_is_believed_only_with_an_entity_tag_and_an_object_of_the_right_size() {
-    let head = |size: u64| answer(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"));
+    let head = |size: u64| {
+        answer(format!(
+            "HTTP/1.1 200 OK\r\nETag: \"abc-1\"\r\nContent-Length: {size}\r\n\r\n"
+        ))
+    };
     let gone = answer("HTTP/1.1 404 No\r\n\r\n");
     complete(vec![answer(ok("", COMPLETED)), head(4)]).await.unwrap();
     let waited = format!("{}<?xml version=\"1.0\"?>{COMPLETED}", " ".repeat(200));
@@ -137,6 +141,9 @@ async fn a_part_of_an_upload_that_is_not_there_has_lapsed() {
 async fn an_upload_that_is_not_there_counts_as_aborted() {
     for (bytes, aborted) in [
         ("HTTP/1.1 204 No Content\r\n\r\n".to_owned(), true),
+        (ok("", ""), true),
+        (ok("", "<html><body>welcome</body></html>"), false),
+        (ok("", "<Error><Code>InternalError</Code></Error>"), false),
         (error(404, "NoSuchUpload"), true),
         (error(404, "NoSuchBucket"), false),
         ("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n".to_owned(), false),

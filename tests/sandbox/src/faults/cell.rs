@@ -125,8 +125,12 @@ impl Run<'_> {
         let cell = self.cell;
         let expect = cell.course.expect(cell.world().len() as u64);
         let mut scene = Scene::new(cell.world(), cell.operation != Operation::CreateBucket)?;
-        if cell.for_ever && cell.fault == Fault::HangUnsent {
-            scene.set("BK__RETRY_COUNT", "2");
+        match (cell.fault, cell.for_ever) {
+            // each try takes its time-out
+            (Fault::HangUnsent, true) => scene.set("BK__RETRY_COUNT", "2"),
+            // how long nobody listens is not a matter of tries
+            (Fault::Refused | Fault::AwayUnanswered, false) => scene.set("BK__RETRY_COUNT", "9"),
+            _ => {}
         }
         cell.order(&scene);
         let first = self.first(&scene, program, &expect)?;

@@ -60,9 +60,11 @@ pub struct Expect {
     pub journal: Bounds,
     /// Open uploads remembered after.
     pub uploads: Bounds,
+    /// Open uploads remembered at the end: those of which it is not known whether they ever began.
+    pub doubts: Bounds,
     /// Whether the operation came again after the fault.
     pub repeated: bool,
-    /// Whether uploads may be open in the bucket that the program was never told of.
+    /// Whether an upload may be left open in the bucket, because the bucket told a lie that nothing disproves.
     pub strays: bool,
     /// What is in the bucket at the end.
     pub bucket: Bucket,
@@ -79,6 +81,7 @@ const GOOD: Expect = Expect {
     pending: NONE,
     journal: NONE,
     uploads: NONE,
+    doubts: NONE,
     repeated: false,
     strays: false,
     bucket: Bucket::Whole,
@@ -97,22 +100,25 @@ const LATER: Expect = Expect {
 pub enum Course {
     /// It needs no second try.
     Unnoticed,
-    /// It is believed, and an upload that nobody knows stays in the bucket until it is found there.
-    UnnoticedLeavingUpload,
+    /// A lie that nothing disproves: it is believed, and an upload stays open in the bucket.
+    BelievedLeavingUpload,
     /// It is tried again by the first start, and nobody else notices.
     Retried,
-    /// The same, and an upload that nobody knows stays in the bucket until it is found there.
-    RetriedLeavingUpload,
+    /// The same, and an upload that nobody knows is open in the bucket until the second start finds it there. That there
+    /// may be one more, which began late, is remembered for an hour.
+    RetriedInDoubt,
     /// It fails at once or after the retries, stays pending, and the second start stores it.
     StreamLater,
-    /// The same, and uploads that nobody knows stay in the bucket until they are found there.
-    StreamLaterLeavingUpload,
+    /// The same, and uploads that nobody knows are open in the bucket until the second start finds them there.
+    StreamLaterInDoubt,
     /// The bundle stays in local state, and the second start writes it.
     BundleLater,
     /// The bundle waits for its next try; the stop makes that try, and writes it.
     BundleAtStop,
     /// The upload cannot be dropped; the second start drops it.
     DropLater,
+    /// The list of open uploads is not believed; the second start asks again, and drops what it finds.
+    ListLater,
     /// A download that never ends is abandoned by the stop, and begun anew by the second start.
     Abandoned,
     /// What happens is a matter of the bit; nothing is lost whichever it is.
@@ -157,13 +163,14 @@ impl Course {
     pub fn expect(self, all: u64) -> Expect {
         match self {
             Self::Unnoticed => GOOD,
-            Self::UnnoticedLeavingUpload => Expect { strays: true, ..GOOD },
+            Self::BelievedLeavingUpload => Expect { strays: true, ..GOOD },
             Self::Retried => Expect {
                 repeated: true,
                 ..GOOD
             },
-            Self::RetriedLeavingUpload => Expect {
-                strays: true,
+            Self::RetriedInDoubt => Expect {
+                uploads: SOME,
+                doubts: SOME,
                 ..Self::Retried.expect(all)
             },
             Self::StreamLater => Expect {
@@ -171,8 +178,9 @@ impl Course {
                 pending: SOME,
                 ..LATER
             },
-            Self::StreamLaterLeavingUpload => Expect {
-                strays: true,
+            Self::StreamLaterInDoubt => Expect {
+                uploads: SOME,
+                doubts: SOME,
                 ..Self::StreamLater.expect(all)
             },
             Self::BundleLater => Expect {
@@ -181,6 +189,11 @@ impl Course {
             },
             Self::BundleAtStop => Expect {
                 until: Until::GivenUp,
+                ..GOOD
+            },
+            Self::ListLater => Expect {
+                until: Until::Struck(1),
+                uploads: SOME,
                 ..GOOD
             },
             Self::DropLater => Expect {
@@ -196,6 +209,7 @@ impl Course {
                 until: Until::Either,
                 failed: ANY,
                 uploads: ANY,
+                doubts: ANY,
                 strays: true,
                 ..LATER
             },

@@ -68,14 +68,15 @@ macro_rules! places {
 
 places! {
     UN = Place::Run(Course::Unnoticed);
-    UU = Place::Run(Course::UnnoticedLeavingUpload);
+    UU = Place::Run(Course::BelievedLeavingUpload);
     RE = Place::Run(Course::Retried);
-    RU = Place::Run(Course::RetriedLeavingUpload);
+    RU = Place::Run(Course::RetriedInDoubt);
     SL = Place::Run(Course::StreamLater);
-    SU = Place::Run(Course::StreamLaterLeavingUpload);
+    SU = Place::Run(Course::StreamLaterInDoubt);
     BL = Place::Run(Course::BundleLater);
     BS = Place::Run(Course::BundleAtStop);
     DL = Place::Run(Course::DropLater);
+    LL = Place::Run(Course::ListLater);
     AB = Place::Run(Course::Abandoned);
     AW = Place::Run(Course::AnyWay);
     EN = Place::Run(Course::Ends);
@@ -110,44 +111,44 @@ places! {
 pub const ONCE: &[Row] = &[
     //                                      pull down put  begin part compl abort bundle head headB headBu create list
     (Fault::Refused,                       [PR,  RE,  nf,  nf,  nf,  nf,  nf,  nf,  nf,  nf,  RE,  nf,  nf]),
-    (Fault::ResetUnsent,                   [PS,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  nf]),
-    (Fault::HangUnsent,                    [PS,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  nf]),
+    (Fault::ResetUnsent,                   [PS,  RE,  RE,  RU,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE]),
+    (Fault::HangUnsent,                    [PS,  RE,  RE,  RU,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  LL]),
     (Fault::ResetInRequest,                [nr,  nr,  RE,  nr,  RE,  RE,  nr,  RE,  nr,  nr,  nr,  nr,  nr]),
     (Fault::FlipInRequest,                 [nr,  nr,  RE,  nr,  RE,  RE,  nr,  RE,  nr,  nr,  nr,  nr,  nr]),
-    (Fault::Answer(Reply::Own(500)),       [PS,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  nf]),
-    (Fault::Answer(Reply::Own(503)),       [PS,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  nf]),
-    (Fault::Answer(Reply::Own(429)),       [PR,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  nf]),
-    (Fault::Answer(Reply::Own(403)),       [PR,  SL,  SL,  SL,  SL,  SL,  DL,  BS,  UN,  UN,  NS,  NS,  nf]),
-    (Fault::Answer(Reply::Json(404)),      [PR,  M1,  RE,  RE,  RE,  RE,  RE,  RE,  eq,  eq,  eq,  RE,  nf]),
-    (Fault::Answer(Reply::Xml(404)),       [PR,  RE,  SL,  SL,  SL,  RE,  UU,  BS,  UN,  UN,  RE,  NS,  nf]),
-    (Fault::Answer(Reply::Html(404)),      [PR,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  eq,  eq,  eq,  RE,  nf]),
-    (Fault::Answer(Reply::Page),           [PA,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  UN,  RE,  nf]),
+    (Fault::Answer(Reply::Own(500)),       [PS,  RE,  RE,  RU,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  LL]),
+    (Fault::Answer(Reply::Own(503)),       [PS,  RE,  RE,  RU,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  LL]),
+    (Fault::Answer(Reply::Own(429)),       [PR,  RE,  RE,  RU,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  LL]),
+    (Fault::Answer(Reply::Own(403)),       [PR,  SL,  SL,  SL,  SL,  SL,  DL,  BS,  UN,  UN,  NS,  NS,  LL]),
+    (Fault::Answer(Reply::Json(404)),      [PR,  M1,  RE,  RU,  RE,  RE,  RE,  RE,  eq,  eq,  eq,  RE,  LL]),
+    (Fault::Answer(Reply::Xml(404)),       [PR,  RE,  SL,  SL,  RE,  RE,  UU,  BS,  UN,  UN,  RE,  NS,  LL]),
+    (Fault::Answer(Reply::Html(404)),      [PR,  RE,  RE,  RU,  RE,  RE,  RE,  RE,  eq,  eq,  eq,  RE,  LL]),
+    (Fault::Answer(Reply::Page),           [PA,  RE,  RE,  RU,  RE,  RE,  RE,  RE,  RE,  RE,  UN,  RE,  LL]),
     (Fault::Answer(Reply::TaggedPage),     [eq,  eq,  RE,  eq,  RE,  eq,  eq,  RE,  RE,  RE,  eq,  eq,  eq]),
-    (Fault::Answer(Reply::ErrorInside),    [PA,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  nb,  nb,  nb,  RE,  nf]),
-    (Fault::Answer(Reply::Text),           [PA,  RE,  RE,  RE,  RE,  RE,  RE,  RE,  nb,  nb,  nb,  RE,  nf]),
-    (Fault::Answer(Reply::Empty),          [PA,  RE,  RE,  RE,  RE,  RE,  ok,  RE,  RE,  RE,  ok,  RE,  nf]),
+    (Fault::Answer(Reply::ErrorInside),    [PA,  RE,  RE,  RU,  RE,  RE,  RE,  RE,  nb,  nb,  nb,  RE,  LL]),
+    (Fault::Answer(Reply::Text),           [PA,  RE,  RE,  RU,  RE,  RE,  RE,  RE,  nb,  nb,  nb,  RE,  LL]),
+    (Fault::Answer(Reply::Empty),          [PA,  RE,  RE,  RU,  RE,  RE,  ok,  RE,  RE,  RE,  ok,  RE,  LL]),
     (Fault::ResetUnanswered,               [PL,  ne,  RE,  RU,  RE,  UN,  RE,  RE,  ne,  ne,  ne,  RE,  ne]),
     (Fault::HangUnanswered,                [PL,  ne,  RE,  RU,  RE,  UN,  RE,  RE,  ne,  ne,  ne,  RE,  ne]),
     (Fault::AwayUnanswered,                [PL,  ne,  RE,  RU,  RE,  RE,  RE,  RE,  ne,  ne,  ne,  RE,  ne]),
     (Fault::AnswerInstead(Reply::Own(500)),[PL,  ne,  RE,  RU,  RE,  UN,  RE,  RE,  ne,  ne,  ne,  RE,  ne]),
     (Fault::AnswerInstead(Reply::Page),    [LA,  ne,  RE,  RU,  RE,  UN,  RE,  RE,  ne,  ne,  ne,  UN,  ne]),
-    (Fault::AnswerInstead(Reply::ErrorInside),[LA,ne, RE,  RU,  RE,  UN,  RE,  RE,  nb,  nb,  nb,  UN,  ne]),
+    (Fault::AnswerInstead(Reply::ErrorInside),[LA,  ne,  RE,  RU,  RE,  UN,  RE,  RE,  nb,  nb,  nb,  UN,  ne]),
     (Fault::AnswerInstead(Reply::Text),    [LA,  ne,  RE,  RU,  RE,  UN,  RE,  RE,  nb,  nb,  nb,  RE,  ne]),
     (Fault::AnswerInstead(Reply::Empty),   [LA,  ne,  RE,  RU,  RE,  UN,  ok,  RE,  ne,  ne,  ne,  ok,  ne]),
-    (Fault::ResetInHead,                   [PL,  RE,  RE,  RU,  RE,  UN,  RE,  RE,  RE,  RE,  RE,  RE,  nf]),
-    (Fault::DripHead,                      [PL,  RE,  RE,  tl,  RE,  tl,  RE,  RE,  RE,  RE,  RE,  RE,  nf]),
-    (Fault::ResetInBody,                   [PL,  RE,  nb,  RU,  nb,  UN,  nb,  nb,  nb,  nb,  nb,  nb,  nf]),
-    (Fault::ResetAfterBody,                [PR,  UN,  UN,  UN,  UN,  UN,  UN,  UN,  UN,  UN,  UN,  UN,  nf]),
-    (Fault::HangInBody,                    [PL,  RE,  nb,  RU,  nb,  UN,  nb,  nb,  nb,  nb,  nb,  nb,  nf]),
-    (Fault::DripBody(10),                  [PR,  UN,  nb,  UN,  nb,  UN,  nb,  nb,  nb,  nb,  nb,  nb,  nf]),
-    (Fault::CutByLength,                   [PL,  RE,  nb,  RU,  nb,  UN,  nb,  nb,  nb,  nb,  nb,  nb,  nf]),
-    (Fault::CutChunked,                    [PL,  RE,  nb,  RU,  nb,  UN,  nb,  nb,  nb,  nb,  nb,  nb,  nf]),
-    (Fault::CutShorter,                    [LA,  RE,  nb,  RU,  nb,  UN,  nb,  nb,  nb,  nb,  nb,  nb,  nf]),
-    (Fault::Flip(Spot::Middle),            [nc,  RE,  nb,  AW,  nb,  AW,  nb,  nb,  nb,  nb,  nb,  nb,  nf]),
+    (Fault::ResetInHead,                   [PL,  RE,  RE,  RU,  RE,  UN,  RE,  RE,  RE,  RE,  RE,  RE,  RE]),
+    (Fault::DripHead,                      [PL,  RE,  RE,  tl,  RE,  tl,  RE,  RE,  RE,  RE,  RE,  RE,  LL]),
+    (Fault::ResetInBody,                   [PL,  RE,  nb,  RU,  nb,  UN,  nb,  nb,  nb,  nb,  nb,  nb,  LL]),
+    (Fault::ResetAfterBody,                [PR,  UN,  UN,  UN,  UN,  UN,  UN,  UN,  UN,  UN,  UN,  UN,  UN]),
+    (Fault::HangInBody,                    [PL,  RE,  nb,  RU,  nb,  UN,  nb,  nb,  nb,  nb,  nb,  nb,  LL]),
+    (Fault::DripBody(10),                  [PR,  UN,  nb,  UN,  nb,  UN,  nb,  nb,  nb,  nb,  nb,  nb,  UN]),
+    (Fault::CutByLength,                   [PL,  RE,  nb,  RU,  nb,  UN,  nb,  nb,  nb,  nb,  nb,  nb,  LL]),
+    (Fault::CutChunked,                    [PL,  RE,  nb,  RU,  nb,  UN,  nb,  nb,  nb,  nb,  nb,  nb,  LL]),
+    (Fault::CutShorter,                    [LA,  RE,  nb,  RU,  nb,  UN,  nb,  nb,  nb,  nb,  nb,  nb,  LL]),
+    (Fault::Flip(Spot::Middle),            [nc,  RE,  nb,  AW,  nb,  AW,  nb,  nb,  nb,  nb,  nb,  nb,  nc]),
     (Fault::Flip(Spot::Boundary),          [LA,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm]),
     (Fault::Flip(Spot::Bulk(0, 1)),        [BR,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm]),
     (Fault::Flip(Spot::Bulk(1, 4)),        [BR,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm]),
-    (Fault::Flip(Spot::Text(super::MARKER)),[ER, nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm]),
+    (Fault::Flip(Spot::Text(super::MARKER)),[ER,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm]),
     (Fault::WrongBoundary,                 [PR,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm]),
     (Fault::WrongBoundaryChunked,          [PL,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm,  nm]),
 ];
@@ -158,20 +159,20 @@ pub const ONCE: &[Row] = &[
 pub const FOR_EVER: &[Row] = &[
     //                                      pull down put  begin part compl abort bundle head headB headBu create list
     (Fault::Refused,                       [P8,  EN,  nf,  nf,  nf,  nf,  nf,  nf,  nf,  nf,  NS,  nf,  nf]),
-    (Fault::ResetUnsent,                   [S8,  EN,  EN,  SL,  SL,  SL,  DL,  BL,  EN,  BL,  NS,  NS,  nf]),
-    (Fault::HangUnsent,                    [S8,  EN,  EN,  tl,  SL,  tl,  tl,  BL,  EN,  BL,  NS,  NS,  nf]),
+    (Fault::ResetUnsent,                   [S8,  EN,  EN,  SU,  SL,  SL,  DL,  BL,  EN,  BL,  NS,  NS,  LL]),
+    (Fault::HangUnsent,                    [S8,  EN,  EN,  tl,  SL,  tl,  tl,  BL,  EN,  BL,  NS,  NS,  eq]),
     (Fault::FlipInRequest,                 [nr,  nr,  EN,  nr,  SL,  SL,  nr,  BL,  nr,  nr,  nr,  nr,  nr]),
-    (Fault::Answer(Reply::Own(500)),       [S8,  EN,  EN,  SL,  SL,  SL,  DL,  BL,  EN,  BL,  NS,  NS,  nf]),
-    (Fault::Answer(Reply::Own(503)),       [S8,  EN,  EN,  SL,  SL,  SL,  DL,  BL,  EN,  BL,  NS,  NS,  nf]),
-    (Fault::Answer(Reply::Own(429)),       [P8,  EN,  EN,  SL,  SL,  SL,  DL,  BL,  EN,  BL,  NS,  NS,  nf]),
-    (Fault::Answer(Reply::Own(403)),       [P8,  SL,  SL,  SL,  SL,  SL,  DL,  BL,  UN,  UN,  NS,  NS,  nf]),
-    (Fault::Answer(Reply::Json(404)),      [P8,  MA,  EN,  SL,  SL,  SL,  DL,  BL,  eq,  eq,  eq,  NS,  nf]),
-    (Fault::Answer(Reply::Html(404)),      [P8,  EN,  EN,  SL,  SL,  SL,  DL,  BL,  eq,  eq,  eq,  NS,  nf]),
-    (Fault::Answer(Reply::Page),           [A8,  SL,  EN,  SL,  SL,  SL,  DL,  BL,  EN,  BL,  UN,  NS,  nf]),
-    (Fault::Answer(Reply::ErrorInside),    [A8,  SL,  EN,  SL,  SL,  SL,  DL,  BL,  nb,  nb,  nb,  NS,  nf]),
+    (Fault::Answer(Reply::Own(500)),       [S8,  EN,  EN,  SU,  SL,  SL,  DL,  BL,  EN,  BL,  NS,  NS,  eq]),
+    (Fault::Answer(Reply::Own(503)),       [S8,  EN,  EN,  SU,  SL,  SL,  DL,  BL,  EN,  BL,  NS,  NS,  eq]),
+    (Fault::Answer(Reply::Own(429)),       [P8,  EN,  EN,  SU,  SL,  SL,  DL,  BL,  EN,  BL,  NS,  NS,  eq]),
+    (Fault::Answer(Reply::Own(403)),       [P8,  SL,  SL,  SL,  SL,  SL,  DL,  BL,  UN,  UN,  NS,  NS,  eq]),
+    (Fault::Answer(Reply::Json(404)),      [P8,  MA,  EN,  SU,  SL,  SL,  DL,  BL,  eq,  eq,  eq,  NS,  eq]),
+    (Fault::Answer(Reply::Html(404)),      [P8,  EN,  EN,  SU,  SL,  SL,  DL,  BL,  eq,  eq,  eq,  NS,  eq]),
+    (Fault::Answer(Reply::Page),           [A8,  SL,  EN,  SU,  SL,  SL,  DL,  BL,  EN,  BL,  UN,  NS,  eq]),
+    (Fault::Answer(Reply::ErrorInside),    [A8,  SL,  EN,  SU,  SL,  SL,  DL,  BL,  nb,  nb,  nb,  NS,  eq]),
     (Fault::ResetUnanswered,               [L8,  ne,  EN,  SU,  SL,  UN,  DL,  BL,  ne,  ne,  ne,  UN,  ne]),
     (Fault::AnswerInstead(Reply::Empty),   [LA,  ne,  EN,  SU,  SL,  UN,  ok,  BL,  ne,  ne,  ne,  ok,  ne]),
-    (Fault::CutShorter,                    [LA,  SL,  nb,  SU,  nb,  UN,  nb,  nb,  nb,  nb,  nb,  nb,  nf]),
-    (Fault::Flip(Spot::Middle),            [nc,  SL,  nb,  AW,  nb,  AW,  nb,  nb,  nb,  nb,  nb,  nb,  nf]),
-    (Fault::DripBody(usize::MAX),          [PC,  AB,  nb,  tl,  nb,  tl,  nb,  nb,  nb,  nb,  nb,  nb,  nf]),
+    (Fault::CutShorter,                    [LA,  SL,  nb,  SU,  nb,  UN,  nb,  nb,  nb,  nb,  nb,  nb,  eq]),
+    (Fault::Flip(Spot::Middle),            [nc,  SL,  nb,  AW,  nb,  AW,  nb,  nb,  nb,  nb,  nb,  nb,  eq]),
+    (Fault::DripBody(usize::MAX),          [PC,  AB,  nb,  tl,  nb,  tl,  nb,  nb,  nb,  nb,  nb,  nb,  eq]),
 ];
