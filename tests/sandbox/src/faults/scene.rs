@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use actors::object_key::BundleKey;
 use actors::ports::LocalState;
+use actors::ports::state::{Change, OpenUpload};
+use actors::timestamp::Timestamp;
 use anyhow::{Context, bail};
 use azul_backup::adapters::state::SledState;
 use tempfile::TempDir;
@@ -194,21 +196,25 @@ impl Scene {
         self.delivered(lost).events
     }
 
-    /// How many multipart uploads the bucket has open.
-    pub(super) fn open_uploads(&self) -> anyhow::Result<usize> {
-        Ok(self.s3.open_uploads()?)
+    /// Makes all doubts about uploads older in local state; the program must have ended.
+    pub(super) fn age_doubts(&self, age: Duration) -> anyhow::Result<()> {
+        self.with_state(async |state| {
+            for row in state.open_uploads()? {
+                let micros = i64::try_from(age.as_micros())?;
+                let since = Timestamp::from_micros(row.since.as_micros() - micros);
+                let older = OpenUpload { since, ..row.clone() };
+                state.record(Change::UploadBegun(older)).await?;
+                state.record(Change::UploadEnded(row)).await?;
+            }
+            Ok(())
+        })
     }
 
     /// What local state holds; the program must have ended.
     pub(super) fn local_state(&self) -> anyhow::Result<Local> {
-        let root = self.folder.path().join("local").join("backup");
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        runtime.block_on(async {
-            let state = SledState::open(&root)?;
+        self.with_state(async |state| {
             let counts = state.counts();
-            let local = Local {
+            Ok(Local {
                 pending: counts.pending,
                 missing: counts.missing,
                 failed: counts.failed,
@@ -217,9 +223,21 @@ impl Scene {
                 batches: state.batches()?.len() as u64,
                 sealed: state.sealed()?.len() as u64,
                 uploads: state.open_uploads()?.len() as u64,
-            };
+            })
+        })
+    }
+
+    /// Opens local state for as long as `look` takes.
+    fn with_state<T>(&self, look: impl AsyncFnOnce(&SledState) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let root = self.folder.path().join("local").join("backup");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let state = SledState::open(&root)?;
+            let seen = look(&state).await;
             state.close().await?;
-            anyhow::Ok(local)
+            seen
         })
     }
 }
