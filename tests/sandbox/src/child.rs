@@ -89,6 +89,11 @@ impl Program {
         })
     }
 
+    /// Its number, as long as it has not been found to have ended.
+    pub fn pid(&self) -> libc::pid_t {
+        self.pid
+    }
+
     /// Sends a signal, unless it has ended.
     #[allow(unsafe_code, reason = "std can only kill -9")]
     pub fn signal(&self, signal: i32) {

@@ -11,6 +11,7 @@
 //! | What does a backup take? | [`measure`] |
 //! | How is a disk made full? | [`small_disk`] |
 //! | Is anything lost when the program is killed? | [`torture`] |
+//! | Does it take more and more? | [`soak`] |
 //! | How can the bucket be made to fail, and what did it see? | [`s3`] |
 //! | How are requests and answers spoiled on their way? | [`proxy`] |
 //! | What happens at every fault of every request? | [`faults`] |
@@ -27,6 +28,7 @@ pub mod measure;
 pub mod proxy;
 pub mod s3;
 pub mod small_disk;
+pub mod soak;
 pub mod testdata;
 pub mod torture;
 pub mod validity;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use sandbox::demo::{self, Stage, Wanted};
-use sandbox::{child, faults, measure, testdata, torture};
+use sandbox::{child, faults, measure, soak, testdata, torture};
 
 /// azul-backup on loopback: a stand-in dispatcher, an S3 server, and the program between them.
 #[derive(Debug, Parser)]
@@ -25,6 +25,8 @@ enum Task {
     /// The servers of a measurement.
     #[command(hide = true)]
     MeasureServers(measure::servers::Wanted),
+    /// A long run with faults sprinkled in: memory, open files and local state stay flat, and nothing is lost.
+    Soak(soak::Wanted),
     /// Write the project's `testdata` anew.
     Testdata {
         /// Where to.
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Task::Measure(wanted) => measure::run(&wanted),
         Task::Torture(wanted) => torture::run(&wanted),
         Task::MeasureServers(wanted) => measure::servers::serve(&wanted).map(|()| true),
+        Task::Soak(wanted) => soak::run(&wanted),
         Task::Testdata { folder } => testdata::write(&folder).map(|()| true),
     };
     match done {

@@ -61,6 +61,19 @@ impl Counters {
         )
     }
 
+    /// Bytes of request bodies so far.
+    pub fn bytes_in(&self) -> u64 {
+        self.lock().bytes_in
+    }
+
+    /// The sum of what `count` says to the name of each object below `prefix` that was written.
+    pub fn written_below(&self, prefix: &str, count: impl Fn(&str) -> u64) -> u64 {
+        let seen = self.lock();
+        let below = seen.writes.range(prefix.to_owned()..);
+        let names = below.map_while(|(object, _)| object.strip_prefix(prefix));
+        names.map(count).sum()
+    }
+
     /// Waits until `reached` holds; looks whenever a request has ended. False after `longest`.
     pub fn wait_until(&self, longest: Duration, mut reached: impl FnMut(&Seen) -> bool) -> bool {
         let end = Instant::now() + longest;
