@@ -168,6 +168,10 @@ fn a_stop_on_a_full_disk_ends_in_time_tells_what_is_missing_and_leaves_the_mark(
     wait_for("the mark is found", &mut program, || {
         program_says(&scene, "it was in flight when the program ended")
     });
+    wait_for("it runs", &mut program, || {
+        let logs = scene.logs();
+        logs.iter().filter(|log| log.contains("backing up")).count() == 2
+    });
     let (code, log) = program.stop();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains(" put aside; remembered"), "{log}");

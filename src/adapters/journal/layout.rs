@@ -103,7 +103,7 @@ impl Layout {
         let reason = "not whole: it waited for room on the disk when the program ended";
         let place = move_with_reason(path, &self.aside, name, reason)?;
         log::error!(
-            "what came in of an answer that {reason} is kept at {}: keep it, and report it",
+            "what came in of an answer ({reason}) is kept at {}: keep it, and report it",
             place.display()
         );
         Ok(())
