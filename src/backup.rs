@@ -37,7 +37,6 @@ use actors::stop::StopFlag;
 use actors::stream_worker::progress::{Crew, Progress};
 use actors::stream_worker::{StoreTerms, StreamWorker};
 use actors::supervisor::{EndReason, Ended, Levers, Pulse, StageBudgets, SupervisorActor, Watch};
-use actors::timestamp::Timestamp;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::outside::Outside;
@@ -127,7 +126,7 @@ async fn backup(settings: Settings, pretty: bool) -> Result<EndReason, StartFaul
     let ready = async {
         let ports = feed_ports(&settings, &outside, &sled, journal)?;
         prepare(&ports).await?;
-        let uploads = Uploads::of(&ports, Timestamp::now());
+        let uploads = Uploads::of(&ports);
         uploads.abort_left().await?;
         let leftovers = recover(&ports).await?;
         Ok::<_, StartFault>((ports, leftovers, uploads))

@@ -9,7 +9,9 @@
 //! * An upload that somebody else has aborted is [lapsed](FaultKind::Lapsed): its parts are gone, and the caller
 //!   begins anew with a writer of its own, [`MOST_ANEW`] times.
 //! * Each call is tried again as the policy says. When the answer to the completion is lost, a HEAD decides: an
-//!   object of our size, other than the one that was there before, is ours.
+//!   object of our size, other than the one that was there before, is taken for ours. It may be that of another
+//!   process that shares the bucket: so the upload is aborted all the same, and the caller is told
+//!   ([`Proof::Found`]), for whom equal keys may not mean equal content.
 //! * One part is held in memory, and what one step of the compressor adds to it.
 
 use std::cell::Cell;
@@ -48,6 +50,10 @@ pub trait UploadLog {
     /// # Errors
     /// It stays in the log, and will be aborted once more, which does no harm.
     async fn ended(&self, upload: &OpenUpload) -> Result<(), Fault>;
+
+    /// Which start of the program this is (see
+    /// [`LocalState::start_number`](crate::ports::state::LocalState::start_number)).
+    fn this_start(&self) -> u64;
 }
 
 /// Where objects go, and how often that is tried.
@@ -104,6 +110,24 @@ pub struct ObjectWriter {
     upload: Option<Upload>,
 }
 
+/// An object that has become visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Its length.
+    pub bytes: u64,
+    /// What says so.
+    pub proof: Proof,
+}
+
+/// How it is known that an object is in the bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The bucket has acknowledged it.
+    Acknowledged,
+    /// The answer was lost, and an object of this length lies there that was not there before: whoever wrote it.
+    Found,
+}
+
 /// The multipart upload of an object that does not fit into one part.
 struct Upload {
     id: UploadId,
@@ -143,13 +167,16 @@ impl ObjectWriter {
         Ok(())
     }
 
-    /// Sends the rest and makes the object visible; returns its length.
+    /// Sends the rest and makes the object visible.
     ///
     /// # Errors
     /// Nothing became visible that was not complete; the upload has been aborted.
-    pub async fn finish(mut self) -> Result<u64, Fault> {
+    pub async fn finish(mut self) -> Result<Finished, Fault> {
         match self.finish_whole().await {
-            Ok(()) => Ok(self.sent),
+            Ok(proof) => Ok(Finished {
+                bytes: self.sent,
+                proof,
+            }),
             Err(fault) => {
                 self.abort().await;
                 Err(fault)
@@ -158,8 +185,12 @@ impl ObjectWriter {
     }
 
     /// Drops what has been sent. What cannot be dropped now stays in the log, for the next start.
-    pub async fn abort(self) {
-        let Some(upload) = self.upload else { return };
+    pub async fn abort(mut self) {
+        self.abort_upload().await;
+    }
+
+    async fn abort_upload(&mut self) {
+        let Some(upload) = self.upload.take() else { return };
         let (key, to) = (&self.key, &self.to);
         let aborted = to
             .retry
@@ -176,21 +207,28 @@ impl ObjectWriter {
         }
     }
 
-    async fn finish_whole(&mut self) -> Result<(), Fault> {
+    async fn finish_whole(&mut self) -> Result<Proof, Fault> {
         self.drain().await?;
         if self.upload.is_none() {
-            return self.put().await;
+            self.put().await?;
+            return Ok(Proof::Acknowledged);
         }
         if !self.buffer.is_empty() {
             self.send_part().await?;
         }
         fault_point::pass(FaultPoint::UploadSent);
-        self.complete().await?;
+        let proof = self.complete().await?;
         fault_point::pass(FaultPoint::UploadComplete);
-        if let Some(upload) = self.upload.take() {
-            end_in_log(&self.to, &upload.row).await;
+        match proof {
+            Proof::Acknowledged => {
+                if let Some(upload) = self.upload.take() {
+                    end_in_log(&self.to, &upload.row).await;
+                }
+            }
+            // What was found may be another process's, and our upload still open.
+            Proof::Found => self.abort_upload().await,
         }
-        Ok(())
+        Ok(proof)
     }
 
     async fn put(&mut self) -> Result<(), Fault> {
@@ -212,7 +250,7 @@ impl ObjectWriter {
             return Ok(());
         }
         let (key, to) = (&self.key, &self.to);
-        let in_doubt = OpenUpload::in_doubt(key, Timestamp::now());
+        let in_doubt = OpenUpload::in_doubt(key, to.uploads.this_start(), Timestamp::now());
         to.uploads.begun(&in_doubt).await?;
         fault_point::pass(FaultPoint::UploadExpected);
         let answers_lost = Cell::new(false);
@@ -235,7 +273,7 @@ impl ObjectWriter {
             }
         };
         fault_point::pass(FaultPoint::UploadBegun);
-        let row = OpenUpload::new(key, &id, Timestamp::now());
+        let row = OpenUpload::new(key, &id, to.uploads.this_start(), Timestamp::now());
         // Kept before it is logged, so that a log that fails leaves something to abort.
         let upload = self.upload.insert(Upload {
             id,
@@ -281,7 +319,7 @@ impl ObjectWriter {
         Ok(())
     }
 
-    async fn complete(&self) -> Result<(), Fault> {
+    async fn complete(&self) -> Result<Proof, Fault> {
         let (key, to) = (&self.key, &self.to);
         let upload = self
             .upload
@@ -297,16 +335,16 @@ impl ObjectWriter {
                     // The upload is unknown, or it is unknown what became of it: the answer to an earlier
                     // completion may be what was lost.
                     Err(fault) if may_be_complete(&fault) => match to.bucket.head(key).await? {
-                        Some(info) if self.is_written(&info) => Ok(()),
+                        Some(info) if self.is_written(&info) => Ok(Proof::Found),
                         _ => Err(not_ours(fault, key)),
                     },
-                    answer => answer,
+                    answer => answer.map(|()| Proof::Acknowledged),
                 }
             })
             .await
     }
 
-    /// Whether what lies under the key is what has been written, and not what was there before.
+    /// Whether what lies under the key may be what has been written, and is not what was there before.
     fn is_written(&self, info: &ObjectInfo) -> bool {
         info.size == self.sent && self.replaces.as_ref() != Some(info)
     }

@@ -146,6 +146,10 @@ impl UploadLog for PatientState {
     async fn ended(&self, upload: &OpenUpload) -> Result<(), Fault> {
         self.remember(Change::UploadEnded(upload.clone()), upload).await
     }
+
+    fn this_start(&self) -> u64 {
+        self.start_number()
+    }
 }
 
 impl PatientState {

@@ -7,7 +7,8 @@
 //!   [`object_writer`](crate::object_writer)).
 //! * A request whose answer was lost may have its effect late. So a key stays in doubt until it was asked for once
 //!   more when the doubt was [`SETTLED`] old, at a later start if need be.
-//! * What this run itself is writing is left alone, by its id and by its key.
+//! * What this run itself is writing is left alone, by its id and by its key. Which rows are its own is told by the
+//!   number of the start, for the clock may be set back meanwhile.
 //!
 //! What cannot be aborted stays in the log, for the next time. A crash at any instant repeats an abort, which does
 //! no harm.
@@ -31,7 +32,6 @@ pub struct UploadSweep {
     bucket: Rc<dyn Bucket>,
     state: Rc<dyn LocalState>,
     log: Rc<dyn UploadLog>,
-    started: Timestamp,
 }
 
 /// What one sweep came to.
@@ -44,19 +44,9 @@ pub struct Swept {
 }
 
 impl UploadSweep {
-    /// `started`: what was logged since then is this run's own.
-    pub fn new(
-        bucket: Rc<dyn Bucket>,
-        state: Rc<dyn LocalState>,
-        log: Rc<dyn UploadLog>,
-        started: Timestamp,
-    ) -> Self {
-        Self {
-            bucket,
-            state,
-            log,
-            started,
-        }
+    /// Over the log that `state` keeps, and `log` writes.
+    pub fn new(bucket: Rc<dyn Bucket>, state: Rc<dyn LocalState>, log: Rc<dyn UploadLog>) -> Self {
+        Self { bucket, state, log }
     }
 
     /// Goes through the log once. Faults of the bucket are logged, and do not keep the rest from being tried.
@@ -82,7 +72,7 @@ impl UploadSweep {
     }
 
     fn is_own(&self, row: &OpenUpload) -> bool {
-        row.since >= self.started
+        row.start == self.state.start_number()
     }
 
     /// Aborts what the row tells of; true if the row is gone.

@@ -23,10 +23,10 @@ pub(super) struct Uploads {
 }
 
 impl Uploads {
-    /// For the run that began at `started`.
-    pub(super) fn of(ports: &FeedPorts, started: Timestamp) -> Self {
+    /// With the ports of the feeds.
+    pub(super) fn of(ports: &FeedPorts) -> Self {
         let (bucket, state, log) = (&ports.bucket, &ports.state, &ports.uploads);
-        let sweep = UploadSweep::new(Rc::clone(bucket), Rc::clone(state), Rc::clone(log), started);
+        let sweep = UploadSweep::new(Rc::clone(bucket), Rc::clone(state), Rc::clone(log));
         Self {
             sweep: Rc::new(sweep),
             stop: ports.stop.clone(),
@@ -86,19 +86,14 @@ mod tests {
             .unwrap()
             .into();
         let id = bucket.begin_upload(&key).await.unwrap();
-        let row = OpenUpload::new(&key, &id, Timestamp::default());
+        let row = OpenUpload::new(&key, &id, 0, Timestamp::default());
         state.record(Change::UploadBegun(row.clone())).await.unwrap();
         bucket
             .calls()
             .plan(Trouble::hangs(BucketCall::AbortUpload, &Gate::new()));
         let kept = Rc::new(PatientState::new(Rc::new(state.clone())));
         let uploads = Uploads {
-            sweep: Rc::new(UploadSweep::new(
-                Rc::new(bucket.clone()),
-                kept.clone(),
-                kept,
-                Timestamp::now(),
-            )),
+            sweep: Rc::new(UploadSweep::new(Rc::new(bucket.clone()), kept.clone(), kept)),
             stop: StopFlag::default(),
         };
         let begun = tokio::time::Instant::now();

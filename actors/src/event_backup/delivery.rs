@@ -4,9 +4,10 @@
 //!   the very same bytes under the very same key.
 //! * Never over another: the key names the last event and the count only, and events come again, in other bytes,
 //!   after a restore. What lies under the key is compared, by its entity tag where that is an MD5, otherwise by
-//!   reading it. Where it differs the bundle is sealed anew with its last event left for the next one; a bundle
-//!   that has only one event repeats it, which changes the count and so the key, and does no harm to a restore. A
-//!   bulk of an unknown version is named by its SHA-256 instead.
+//!   reading it: before the bundle is written, and after it where the answer was lost. Where it differs the bundle
+//!   is sealed anew with its last event left for the next one; a bundle that has only one event repeats it, which
+//!   changes the count and so the key, and does no harm to a restore. A bulk of an unknown version is named by its
+//!   SHA-256 instead.
 
 mod bytes;
 
@@ -22,7 +23,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::fault_point::{self, FaultPoint};
 use crate::feed::Feed;
 use crate::object_key::{BundleKey, ObjectKey};
-use crate::object_writer::{Destination, MOST_ANEW};
+use crate::object_writer::{Destination, Finished, MOST_ANEW, Proof};
 use crate::ports::bucket::ObjectInfo;
 use crate::ports::state::{BatchRow, Change, EventName, Member, SealedBundle};
 
@@ -161,22 +162,14 @@ pub(super) async fn deliver(
 
 async fn bring(ports: &FeedPorts, sealed: SealedBundle, rows: &[BatchRow]) -> Result<Delivered, BatchFault> {
     let key = ObjectKey::from(sealed.key.clone());
-    let there = ports
-        .retry
-        .run("head object", &key, &ports.stop, || ports.bucket.head(&key))
-        .await;
-    let written = match there {
-        Err(fault) => Err(fault),
-        Ok(None) => write(ports, &sealed, rows).await,
-        Ok(Some(info)) => match is_same(ports, &sealed, rows, &info).await {
-            Ok(true) => Ok(()),
-            Ok(false) => return another_key(ports, sealed, rows).await,
-            Err(fault) => Err(fault),
-        },
-    };
-    match written {
+    match brought(ports, &sealed, rows).await {
         Err(fault) => Ok(Delivered::Postponed(fault)),
-        Ok(()) => {
+        Ok(There::Nothing) => {
+            let fault = Fault::transient("write bundle", &key, "it was there, and is gone");
+            Ok(Delivered::Postponed(fault))
+        }
+        Ok(There::Another) => another_key(ports, sealed, rows).await,
+        Ok(There::Same) => {
             fault_point::pass(FaultPoint::BundlePut);
             ports
                 .state
@@ -189,7 +182,49 @@ async fn bring(ports: &FeedPorts, sealed: SealedBundle, rows: &[BatchRow]) -> Re
     }
 }
 
-async fn write(ports: &FeedPorts, sealed: &SealedBundle, rows: &[BatchRow]) -> Result<(), Fault> {
+/// What lies under the key of a bundle.
+enum There {
+    Nothing,
+    /// This very bundle.
+    Same,
+    /// Other bytes.
+    Another,
+}
+
+/// Writes the bundle if nothing lies under its key; tells what lies there then.
+async fn brought(ports: &FeedPorts, sealed: &SealedBundle, rows: &[BatchRow]) -> Result<There, Fault> {
+    let there = what_is_there(ports, sealed, rows).await?;
+    if !matches!(there, There::Nothing) {
+        return Ok(there);
+    }
+    let Finished { bytes, proof } = write(ports, sealed, rows).await?;
+    let there = match proof {
+        Proof::Acknowledged => There::Same,
+        // Equal in length and key to that of another process that shares the bucket: not by that the same.
+        Proof::Found => what_is_there(ports, sealed, rows).await?,
+    };
+    if matches!(there, There::Same) {
+        ports.counters(sealed.key.feed()).bytes_out.add(bytes);
+    }
+    Ok(there)
+}
+
+async fn what_is_there(ports: &FeedPorts, sealed: &SealedBundle, rows: &[BatchRow]) -> Result<There, Fault> {
+    let key = ObjectKey::from(sealed.key.clone());
+    let there = ports
+        .retry
+        .run("head object", &key, &ports.stop, || ports.bucket.head(&key))
+        .await?;
+    let Some(info) = there else {
+        return Ok(There::Nothing);
+    };
+    match is_same(ports, sealed, rows, &info).await? {
+        true => Ok(There::Same),
+        false => Ok(There::Another),
+    }
+}
+
+async fn write(ports: &FeedPorts, sealed: &SealedBundle, rows: &[BatchRow]) -> Result<Finished, Fault> {
     let to = Destination {
         bucket: Rc::clone(&ports.bucket),
         uploads: Rc::clone(&ports.uploads),
@@ -197,17 +232,15 @@ async fn write(ports: &FeedPorts, sealed: &SealedBundle, rows: &[BatchRow]) -> R
         stop: ports.stop.clone(),
     };
     let mut begun = 0;
-    let bytes_out = loop {
+    loop {
         match pour_bundle(ports, sealed, rows, to.clone()).await {
             Err(fault) if fault.kind() == FaultKind::Lapsed && begun < MOST_ANEW => {
                 log::info!("{fault}; the upload was aborted by somebody else, and is begun anew");
                 begun += 1;
             }
-            poured => break poured?,
+            poured => return poured,
         }
-    };
-    ports.counters(sealed.key.feed()).bytes_out.add(bytes_out);
-    Ok(())
+    }
 }
 
 async fn is_same(

@@ -2,6 +2,7 @@
 
 mod delivering;
 mod ending;
+mod large;
 mod losing;
 mod outage;
 mod pulling;

@@ -54,7 +54,13 @@ impl UploadLog for KeptLog {
         self.open.lock().unwrap().retain(|open| open != upload);
         Ok(())
     }
+
+    fn this_start(&self) -> u64 {
+        THIS_START
+    }
 }
+
+const THIS_START: u64 = 7;
 
 /// A bucket that keeps nothing but the sizes of parts, and hands the bytes to `see`.
 pub(crate) struct PassingBucket<S> {
@@ -172,6 +178,13 @@ impl Scene {
     }
 }
 
+fn acknowledged(all: &[u8]) -> Finished {
+    Finished {
+        bytes: all.len() as u64,
+        proof: Proof::Acknowledged,
+    }
+}
+
 /// Enough for two parts and a rest.
 const STEPS: usize = 100;
 
@@ -180,7 +193,7 @@ async fn what_is_smaller_than_a_part_is_one_put() {
     let scene = Scene::new();
     let mut writer = scene.writer(None);
     let all = scene.fill(&mut writer, 3).await.unwrap();
-    assert_eq!(writer.finish().await.unwrap(), all.len() as u64);
+    assert_eq!(writer.finish().await.unwrap(), acknowledged(&all));
     assert!(scene.bucket.content(&scene.key).unwrap() == all);
     assert_eq!(scene.bucket.calls().count(BucketCall::Put), 1);
     assert_eq!(
@@ -199,7 +212,7 @@ async fn what_is_larger_becomes_visible_as_a_whole_at_the_end() {
     let all = scene.fill(&mut writer, STEPS).await.unwrap();
     assert_eq!(scene.bucket.calls().count(BucketCall::UploadPart), 2);
     assert_eq!(scene.bucket.keys(), []);
-    assert_eq!(writer.finish().await.unwrap(), all.len() as u64);
+    assert_eq!(writer.finish().await.unwrap(), acknowledged(&all));
     assert!(scene.bucket.content(&scene.key).unwrap() == all);
     assert_eq!(scene.bucket.calls().count(BucketCall::UploadPart), 3);
     assert_eq!((scene.log.begun(), scene.log.open()), (1, vec![]));
@@ -262,7 +275,11 @@ async fn a_lost_answer_to_the_completion_is_settled_by_a_head() {
     calls.plan(Trouble::fails(BucketCall::Head, scene.fault()));
     let mut writer = scene.writer(None);
     let all = scene.fill(&mut writer, STEPS).await.unwrap();
-    assert_eq!(writer.finish().await.unwrap(), all.len() as u64);
+    let found = Finished {
+        proof: Proof::Found,
+        ..acknowledged(&all)
+    };
+    assert_eq!(writer.finish().await.unwrap(), found);
     assert_eq!(scene.bucket.writes(&scene.key), 1);
     assert_eq!((scene.log.begun(), scene.log.open()), (1, vec![]));
 }

@@ -283,24 +283,28 @@ pub struct OpenUpload {
     /// When it was logged; the beginning of time in rows of earlier versions.
     #[serde(default)]
     pub since: Timestamp,
+    /// In which start (see [`LocalState::start_number`]) it was logged; 0 in rows of earlier versions.
+    #[serde(default)]
+    pub start: u64,
 }
 
 impl OpenUpload {
-    /// The upload `id` of the object `key`.
-    pub fn new(key: &ObjectKey, id: &UploadId, since: Timestamp) -> Self {
+    /// The upload `id` of the object `key`, logged in this start.
+    pub fn new(key: &ObjectKey, id: &UploadId, start: u64, since: Timestamp) -> Self {
         Self {
             upload: Some(id.0.clone()),
-            ..Self::in_doubt(key, since)
+            ..Self::in_doubt(key, start, since)
         }
     }
 
-    /// Uploads of the object `key` that may have begun.
-    pub fn in_doubt(key: &ObjectKey, since: Timestamp) -> Self {
+    /// Uploads of the object `key` that may have begun in this start.
+    pub fn in_doubt(key: &ObjectKey, start: u64, since: Timestamp) -> Self {
         Self {
             bundle: matches!(key, ObjectKey::Bundle(_)),
             key: key.to_string(),
             upload: None,
             since,
+            start,
         }
     }
 

@@ -249,6 +249,10 @@ impl UploadLog for NotingLog {
     async fn ended(&self, upload: &OpenUpload) -> Result<(), Fault> {
         self.progress.waiting(self.uploads.ended(upload)).await
     }
+
+    fn this_start(&self) -> u64 {
+        self.uploads.this_start()
+    }
 }
 
 /// The same ports; what goes through them counts. The bucket's adapter counts by itself: only it sees the bytes

@@ -22,7 +22,7 @@ use crate::fault_point::{self, FaultPoint};
 use crate::gzip;
 use crate::memory_budget::{MemoryBudget, Reservation};
 use crate::object_key::ObjectKey;
-use crate::object_writer::{Destination, MOST_ANEW, ObjectWriter, PartPlan, UploadLog};
+use crate::object_writer::{Destination, Finished, MOST_ANEW, ObjectWriter, PartPlan, UploadLog};
 use crate::ports::bucket::{Bucket, ObjectInfo};
 use crate::ports::dispatcher::Dispatcher;
 use crate::retry::RetryPolicy;
@@ -296,7 +296,8 @@ impl Transfer<'_> {
             return StreamOutcome::Failed(Fault::corrupt(GET, self.stream, detail));
         }
         match writer.finish().await {
-            Ok(bytes_out) => {
+            // Whoever wrote what lies there: the key is the hash of the content.
+            Ok(Finished { bytes: bytes_out, .. }) => {
                 fault_point::pass(FaultPoint::StreamPut);
                 StreamOutcome::Stored { bytes_in, bytes_out }
             }

@@ -144,6 +144,7 @@ fn step() -> impl Strategy<Value = Step> {
         bundle: true,
         upload: Some("u".to_owned()),
         since: at(4),
+        start: 3,
     };
     let change = prop_oneof![
         Just(Change::PullMarked(PullMark {

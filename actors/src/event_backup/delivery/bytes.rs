@@ -13,7 +13,7 @@ use crate::event_backup::FeedPorts;
 use crate::fault::Fault;
 use crate::gzip::{self, AdaptiveGzip};
 use crate::object_key::ObjectKey;
-use crate::object_writer::{Destination, ObjectWriter, PartPlan};
+use crate::object_writer::{Destination, Finished, ObjectWriter, PartPlan};
 use crate::ports::bucket::Bucket;
 use crate::ports::journal::JournalOpener;
 use crate::ports::state::{BatchRow, SealedBundle};
@@ -91,13 +91,13 @@ impl Recipe {
     }
 }
 
-/// Writes the bundle under its key; returns the bytes written.
+/// Writes the bundle under its key.
 pub(super) async fn pour_bundle(
     ports: &FeedPorts,
     sealed: &SealedBundle,
     rows: &[BatchRow],
     to: Destination,
-) -> Result<u64, Fault> {
+) -> Result<Finished, Fault> {
     let recipe = Recipe::new(ports, sealed, rows)?;
     let plan = PartPlan::new(Some(gzip::bound(recipe.length())));
     let _held = ports.memory.reserve(plan.memory() + 2 * CHUNK as u64).await;

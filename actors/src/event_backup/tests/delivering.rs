@@ -3,7 +3,7 @@ use super::world::{World, bulk, locally, seconds};
 use crate::avro::ModelVersion::V6;
 use crate::fault::Fault;
 use crate::object_key::ObjectKey;
-use crate::ports::{Bucket, LocalState};
+use crate::ports::LocalState;
 use crate::testkit::{Answer, BucketCall, Gate, Trouble};
 use crate::timestamp::Timestamp;
 
@@ -236,37 +236,6 @@ async fn a_bundle_that_is_there_already_is_not_written_again() {
         assert_eq!(world.bundles(), [(FULL.to_owned(), 20)]);
         assert_eq!(world.bucket.writes(&key(&world, FULL)), 0);
         assert_eq!(world.state.batches().unwrap(), []);
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_large_bundle_whose_upload_lapsed_is_written_anew_at_once() {
-    locally(async {
-        let world = World::new();
-        let mut newer = bulk(V6, 0..2);
-        (newer[0], newer[4]) = (7 << 1, 7 << 1);
-        // Nothing is known of what follows, and it does not shrink.
-        let mut random = 1_u64;
-        newer.extend((0..6 << 20).map(|_| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (random >> 56) as u8
-        }));
-        world.dispatcher.answer(&world.feed, Answer::events(2, &newer));
-        let gate = Gate::new();
-        let held = Trouble::hangs(BucketCall::UploadPart, &gate);
-        world.bucket.calls().plan(held);
-        let running = world.start().await;
-        gate.arrived(1).await;
-        for (key, id) in world.bucket.open_uploads() {
-            world.bucket.abort_upload(&key, &id).await.unwrap();
-        }
-        gate.open();
-        running.quiesce().await;
-        assert!(world.bulk("2025-07-30T06:02:00.5Z-2-key-0") == newer);
-        assert_eq!(world.bucket.calls().count(BucketCall::BeginUpload), 2);
-        assert_eq!(world.bucket.open_uploads(), []);
-        assert_eq!(world.state.open_uploads().unwrap(), []);
     })
     .await;
 }

@@ -8,6 +8,7 @@ impl Scene {
     fn logged(&self) -> Vec<Option<UploadId>> {
         let rows = self.log.open();
         assert!(rows.iter().all(|row| row.object_key().unwrap() == self.key));
+        assert!(rows.iter().all(|row| row.start == THIS_START));
         rows.into_iter().map(|row| row.upload.map(UploadId)).collect()
     }
 
@@ -139,4 +140,30 @@ async fn an_upload_that_somebody_else_aborted_has_lapsed() {
         assert_eq!(fault.kind(), FaultKind::Lapsed, "{fault}");
         scene.nothing_is_left();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_another_process_forestalled_is_aborted_although_the_object_is_there() {
+    let scene = Scene::new();
+    let calls = scene.bucket.calls();
+    calls.plan(Trouble::fails(BucketCall::CompleteUpload, scene.fault()));
+    let mut writer = scene.writer(None);
+    let all = scene.fill(&mut writer, STEPS).await.unwrap();
+    scene.bucket.plant(scene.key.clone(), all, Timestamp::now());
+    assert_eq!(writer.finish().await.unwrap().proof, Proof::Found);
+    assert_eq!((scene.open(), scene.logged()), (vec![], vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_another_process_forestalled_stays_in_the_log_until_it_is_aborted() {
+    let scene = Scene::new();
+    let calls = scene.bucket.calls();
+    calls.plan(Trouble::fails(BucketCall::CompleteUpload, scene.fault()));
+    calls.plan(Trouble::fails(BucketCall::AbortUpload, scene.fault()).always());
+    let mut writer = scene.writer(None);
+    let all = scene.fill(&mut writer, STEPS).await.unwrap();
+    scene.bucket.plant(scene.key.clone(), all, Timestamp::now());
+    let id = scene.open().remove(0);
+    writer.finish().await.unwrap();
+    assert_eq!((scene.open(), scene.logged()), (vec![id.clone()], vec![Some(id)]));
 }

@@ -71,6 +71,7 @@ pub(super) fn upload(id: &str) -> OpenUpload {
         bundle: false,
         upload: Some(id.to_owned()),
         since: at(4),
+        start: 3,
     }
 }
 
