@@ -4,7 +4,7 @@ use crate::avro::ModelVersion::V6;
 use crate::fault::Fault;
 use crate::object_key::ObjectKey;
 use crate::ports::LocalState;
-use crate::testkit::{Answer, BucketCall, Gate, Trouble};
+use crate::testkit::{Answer, BucketCall, Trouble};
 use crate::timestamp::Timestamp;
 
 const FULL: &str = "2025-07-30T06:02:19.5Z-20-key-19";
