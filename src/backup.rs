@@ -6,6 +6,7 @@
 //! The order of an end is the supervisor's. Whatever hangs then is left behind, not waited for, and if nothing inside
 //! ends the process, its `watchdog` does.
 
+mod ended;
 mod identity;
 mod outside;
 mod panics;
@@ -17,33 +18,34 @@ mod watchdog;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, SyncArbiter, System};
 use actors::event_backup::{EventBackupActor, FeedPorts, FeedRules, Leftovers, recover};
-use actors::fault::Fault;
 use actors::fault_point::{self, FaultPoint};
 use actors::feed::{Feed, SourceName};
 use actors::hit_cache::{AgeOff, ClaimRules, Claims, HitCacheActor};
 use actors::journal_room::JournalRoom;
 use actors::memory_budget::MemoryBudget;
 use actors::patient_state::PatientState;
-use actors::ports::StateFault;
 use actors::statistics::Statistics;
 use actors::stop::StopFlag;
 use actors::stream_worker::progress::{Crew, Progress};
 use actors::stream_worker::{StoreTerms, StreamWorker};
-use actors::supervisor::{EndReason, Ended, Levers, Pulse, StageBudgets, SupervisorActor, Watch};
+use actors::supervisor::{EndReason, Ended, Levers, Member, Pulse, StageBudgets, SupervisorActor, Watch};
+use actors::timestamp::Timestamp;
 use tokio::sync::{Semaphore, oneshot};
 
+use self::ended::{StartFault, stopped_before_it_began, tell};
 use self::outside::Outside;
 use self::report::Reporter;
+use self::signals::Signals;
 use self::uploads::Uploads;
 use crate::adapters::journal::FileJournal;
-use crate::adapters::state::{OpenError, SledState};
+use crate::adapters::state::SledState;
 use crate::adapters::volume::Volume;
 use crate::exit::Exit;
 use crate::local_socket::{LocalSocket, SocketPlace};
@@ -69,59 +71,19 @@ pub fn run(settings: Settings, pretty: bool) -> Exit {
     tell(&System::new().block_on(backup(settings, pretty)))
 }
 
-/// Says how it ended.
-fn tell(ended: &Result<EndReason, StartFault>) -> Exit {
-    match ended {
-        Ok(EndReason::Signal) => {
-            log::info!("the backup ended in good order");
-            Exit::Done
+async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
+    let settings = Arc::new(settings);
+    let mut signals = Signals::listen().map_err(StartFault::Signals)?;
+    let watching = Watching::begin(&settings, &signals)?;
+    let mut opening = Box::pin(open(Arc::clone(&settings)));
+    let (sled, journal) = tokio::select! {
+        opened = &mut opening => opened?,
+        () = signals.told() => {
+            let opened = async { Ok(opening.await?.0) };
+            stopped_before_it_began(&settings, opened).await
         }
-        Ok(reason) => {
-            log::error!(
-                "the backup ended because {reason}; what is unfinished is in local state, and the next start finishes it"
-            );
-            Exit::Failed
-        }
-        Err(StartFault::Stopped) => {
-            log::info!("the backup ended in good order, before it had begun");
-            Exit::Done
-        }
-        Err(fault) => {
-            log::error!("the backup could not be started: {fault}");
-            Exit::Failed
-        }
-    }
-}
-
-/// Why a backup could not be started.
-#[derive(Debug, thiserror::Error)]
-enum StartFault {
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error(transparent)]
-    Outside(#[from] Fault),
-    #[error(transparent)]
-    State(#[from] StateFault),
-    #[error(transparent)]
-    Identity(#[from] identity::NotOurs),
-    #[error("signals cannot be received: {0}")]
-    Signals(std::io::Error),
-    #[error("there is no thread for the watchdog: {0}")]
-    Watchdog(std::io::Error),
-    #[error("a signal came before it had begun")]
-    Stopped,
-}
-
-async fn backup(settings: Settings, pretty: bool) -> Result<EndReason, StartFault> {
-    let watching = Watching::begin(&settings)?;
-    let mut signals = signals::Signals::listen().map_err(StartFault::Signals)?;
-    let root = settings.local_data.join("backup");
-    let volume = Volume::new(&root);
-    let sled = SledState::open_on(Arc::clone(&volume), &root)?;
-    fault_point::pass(FaultPoint::StateOpened);
-    let journal = FileJournal::open_on(volume, &root)?;
-    identity::check(&root, &settings)?;
-    let socket = serve_commands(&root, &sled);
+    };
+    let socket = serve_commands(&root(&settings), &sled);
     let outside = Outside::new(&settings);
     let ready = async {
         let ports = feed_ports(&settings, &outside, &sled, journal)?;
@@ -133,7 +95,7 @@ async fn backup(settings: Settings, pretty: bool) -> Result<EndReason, StartFaul
     };
     let (ports, leftovers, uploads) = tokio::select! {
         ready = ready => ready?,
-        () = signals.told() => stopped_before_it_began(&settings, &sled).await,
+        () = signals.told() => stopped_before_it_began(&settings, async { Ok(sled.clone()) }).await,
     };
     let reporter = Reporter::new(
         Arc::clone(&ports.statistics),
@@ -150,17 +112,35 @@ async fn backup(settings: Settings, pretty: bool) -> Result<EndReason, StartFaul
     uploads.keep_sweeping();
     signals.forward_to(started.supervisor.recipient());
     let lost = || Ended {
-        reason: EndReason::gone("the supervisor"),
+        reason: EndReason::gone(Member::Supervisor),
         given_up: true,
     };
-    let Ended { reason, given_up } = end.await.unwrap_or_else(|_| lost());
+    let ended = end.await.unwrap_or_else(|_| lost());
     reporter.finish();
-    let ended = Ok(reason);
-    if given_up {
+    if ended.given_up {
         // What was given up still holds threads and files: whoever waits for them hangs too.
-        watchdog::end_process(tell(&ended));
+        watchdog::end_process(tell(&Ok(ended)));
     }
-    ended
+    Ok(ended)
+}
+
+/// Where local state lies.
+fn root(settings: &Settings) -> PathBuf {
+    settings.local_data.join("backup")
+}
+
+/// Opens local state on a thread that may hang: the one that obeys signals must not.
+async fn open(settings: Arc<Settings>) -> Result<(SledState, FileJournal), StartFault> {
+    let opened = tokio::task::spawn_blocking(move || {
+        let root = root(&settings);
+        let volume = Volume::new(&root);
+        let sled = SledState::open_on(Arc::clone(&volume), &root)?;
+        fault_point::pass(FaultPoint::StateOpened);
+        let journal = FileJournal::open_on(volume, &root)?;
+        identity::check(&root, &settings)?;
+        Ok::<_, StartFault>((sled, journal))
+    });
+    opened.await.map_err(StartFault::Opening)?
 }
 
 /// What watches over the actors from outside.
@@ -171,7 +151,8 @@ struct Watching {
 }
 
 impl Watching {
-    fn begin(settings: &Settings) -> Result<Self, StartFault> {
+    /// The watchdog begins after somebody listens to `signals` who obeys them.
+    fn begin(settings: &Settings, signals: &Signals) -> Result<Self, StartFault> {
         let watching = Self {
             pulse: Pulse::default(),
             crew: Crew::of(settings.streams.workers),
@@ -180,30 +161,16 @@ impl Watching {
         let limits = watchdog::Limits {
             silence: fault_point::hurried(LONGEST_SILENCE),
             after_signal: stage_budgets(settings).after_a_signal() + watchdog::GRACE,
+            after_end: watchdog::GRACE,
         };
         let watched = watchdog::Watched {
             pulse: watching.pulse.clone(),
             crew: watching.crew.clone(),
         };
-        watchdog::start(limits, watched, || watchdog::end_process(Exit::Failed))
+        watchdog::start(limits, watched, signals, |exit| watchdog::end_process(exit))
             .map_err(StartFault::Watchdog)?;
         Ok(watching)
     }
-}
-
-/// A signal came while the bucket was made ready, or local state put in order: what that was at is left behind.
-async fn stopped_before_it_began(settings: &Settings, sled: &SledState) -> ! {
-    let budget = settings.stages.state;
-    log::info!("ending before it had begun: waiting for local state to be closed, for at most {budget:.0?}");
-    let ended = match tokio::time::timeout(budget, sled.close()).await {
-        Ok(Err(fault)) => StartFault::State(fault),
-        Ok(Ok(())) => StartFault::Stopped,
-        Err(_late) => {
-            log::warn!("local state was not closed within {budget:.0?}; what it acknowledged is durable");
-            StartFault::Stopped
-        }
-    };
-    watchdog::end_process(tell(&Err(ended)))
 }
 
 /// Lets commands ask this process, as long as what is returned is kept.

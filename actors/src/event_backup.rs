@@ -39,8 +39,8 @@ use actix::prelude::*;
 use tokio::time::Instant;
 
 use self::pace::Pace;
-pub use self::quiesce::{AskFeedStanding, FeedStanding, Quiesce, Quiesced};
-use self::quiesce::{Ends, OpenPull};
+use self::quiesce::Ends;
+pub use self::quiesce::{AskFeedStanding, FeedStanding, OpenPull, PullStanding, Quiesce, Quiesced};
 pub use self::recovery::{Leftovers, recover};
 pub use self::terms::{FeedPorts, FeedRules};
 use self::writing::remove;
@@ -89,8 +89,8 @@ pub struct EventBackupActor {
     stopping: bool,
     /// Who waits for its end.
     ends: Ends,
-    /// The pull that has been sent and not answered.
-    in_flight: Rc<Cell<Option<OpenPull>>>,
+    /// How far its next pull has come.
+    pull: Rc<Cell<PullStanding>>,
     /// How many bytes the next answer may have: as many as the last one.
     expected: u64,
 }
@@ -124,7 +124,7 @@ impl EventBackupActor {
             next_delivery: Instant::now(),
             stopping: false,
             ends: Ends::default(),
-            in_flight: Rc::default(),
+            pull: Rc::default(),
             expected: LEAST_EXPECTED,
         }
     }

@@ -289,21 +289,27 @@ impl HitCacheActor {
         }
         let drained = match self.draining {
             Some(DrainStreams::WhatIsOut) => self.claims.out() == 0,
-            Some(DrainStreams::Everything) => {
-                let all_read = self
-                    .highest_ticket
-                    .is_none_or(|ticket| self.claims.admitted(ticket));
-                self.stopped |= all_read && self.claims.waiting() == 0;
-                self.stopped && self.claims.out() == 0
-            }
+            Some(DrainStreams::Everything) => self.is_worked_off(0),
+            Some(DrainStreams::EverythingBut(hung)) => self.is_worked_off(hung),
             None => false,
         };
         if drained {
-            let pending = self.state.counts().pending;
+            let (pending, out) = (self.state.counts().pending, self.claims.out());
             for waiter in self.drained.drain(..) {
-                let _gone = waiter.send(Drained { pending });
+                let _gone = waiter.send(Drained { pending, out });
             }
         }
+    }
+
+    /// Whether all is done that can be while `hung` streams are out for good.
+    fn is_worked_off(&mut self, hung: usize) -> bool {
+        let all_read = self
+            .highest_ticket
+            .is_none_or(|ticket| self.claims.admitted(ticket));
+        self.stopped |= all_read && self.claims.waiting() == 0;
+        // Who hangs takes a worker: where all do, nothing more is handed out.
+        self.stopped |= hung >= self.claims.most_out();
+        self.stopped && self.claims.out() <= hung
     }
 
     /// Asks the supervisor to end the backup; no further jobs are handed out.

@@ -48,10 +48,26 @@ impl Panics {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    /// Set in a process of the test's own: the hook belongs to the whole process, and other tests must not meet it.
+    const OWN: &str = "TEST_OF_THE_PANIC_HOOK";
 
     #[test]
     fn only_the_first_panic_on_the_watched_thread_is_kept() {
+        if std::env::var_os(OWN).is_none() {
+            let name = "backup::panics::tests::only_the_first_panic_on_the_watched_thread_is_kept";
+            let own = Command::new(std::env::current_exe().unwrap())
+                .args([name, "--exact", "--test-threads=1"])
+                .env(OWN, "1")
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&own.stdout);
+            assert!(own.status.success() && said.contains("1 passed"), "{said}");
+            return;
+        }
         let former = std::panic::take_hook();
         let panics = Panics::listen();
         let elsewhere = std::thread::spawn(|| panic!("elsewhere")).join();

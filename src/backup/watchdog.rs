@@ -2,21 +2,22 @@
 //! their pulse.
 //!
 //! * The pulse stands still for [`Limits::silence`]: the actors' thread is blocked, or the supervisor is gone.
-//! * A signal came, and the process is still there [`Limits::after_signal`] later: a stage, or what comes after
-//!   the last one, does not end. The watchdog listens to signals by itself, for the thread that is to obey them
-//!   may be the one that is blocked.
+//! * A signal came, and the process is still there [`Limits::after_signal`] later: a stage does not end. The watchdog
+//!   listens to signals by itself, for the thread that is to obey them may be the one that is blocked.
+//! * The last stage is over, and the process is still there [`Limits::after_end`] later: what comes after it hangs.
 //!
-//! Either way it says what it knows and ends the process with 1. Nothing is lost by that: whatever was received is
-//! durable before anything is built on it, so an end at any instant is one that the next start finishes, like a
-//! `kill -9`.
+//! It says what it knows and ends the process: with 1, unless all stages are over and ended in good order, for then
+//! nothing has failed, however slow the machine is. Nothing is lost by that: whatever was received is durable before
+//! anything is built on it, so an end at any instant is one that the next start finishes, like a `kill -9`.
 
 use std::fmt;
 use std::io;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actors::stream_worker::progress::Crew;
-use actors::supervisor::Pulse;
+use actors::supervisor::{Pulse, Stage};
+use tokio::time::Instant;
 
 use super::signals::Signals;
 use crate::exit::Exit;
@@ -37,6 +38,8 @@ pub(super) struct Limits {
     pub(super) silence: Duration,
     /// For the end after the first signal.
     pub(super) after_signal: Duration,
+    /// For the end after the last stage.
+    pub(super) after_end: Duration,
 }
 
 /// What it looks at.
@@ -48,43 +51,67 @@ pub(super) struct Watched {
 
 /// Watches from now on until the process is gone. Where it comes to that, `end` is called on the watchdog's thread.
 ///
+/// Somebody who obeys signals listens to them already: one that only the watchdog heard would have no other end than
+/// by force.
+///
 /// # Errors
 /// There is no thread for it, or it cannot listen to signals.
-pub(super) fn start(limits: Limits, watched: Watched, end: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(super) fn start(
+    limits: Limits,
+    watched: Watched,
+    _obeyed: &Signals,
+    end: impl FnOnce(Exit) + Send + 'static,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (listening, listens) = mpsc::channel();
-    let watch = move || {
-        let told = runtime.block_on(async {
-            let mut signals = match Signals::listen() {
-                Ok(signals) => signals,
-                Err(error) => {
-                    drop(listening.send(Err(error)));
-                    return None;
-                }
-            };
-            drop(listening.send(Ok(())));
-            let mut patience = Patience::new(limits, Instant::now());
-            loop {
-                tokio::select! {
-                    _ = signals.next() => patience.signal(Instant::now()),
-                    () = tokio::time::sleep(TICK) => {}
-                }
-                if let Some(verdict) = patience.look(Instant::now(), watched.pulse.beats()) {
-                    return Some(verdict.told(&watched));
-                }
-            }
-        });
-        if let Some(told) = told {
-            say(told);
-            end();
+    let listens = {
+        let _inside = runtime.enter();
+        Signals::listen()
+    };
+    let mut signals = match listens {
+        Ok(signals) => signals,
+        Err(error) => {
+            // Whoever is inside another one must not wait for it.
+            runtime.shutdown_background();
+            return Err(error);
         }
+    };
+    let watch = move || {
+        let signalled = async || {
+            signals.next().await;
+        };
+        let verdict = runtime.block_on(verdict(limits, &watched.pulse, signalled));
+        let exit = exit(&watched.pulse);
+        say(verdict.told(&watched, exit));
+        end(exit);
     };
     std::thread::Builder::new()
         .name("watchdog".to_owned())
         .spawn(watch)?;
-    listens.recv().map_err(io::Error::other)?
+    Ok(())
+}
+
+/// Watches until there is something to end.
+async fn verdict(limits: Limits, pulse: &Pulse, mut signalled: impl AsyncFnMut()) -> Verdict {
+    let mut patience = Patience::new(limits, Instant::now());
+    loop {
+        tokio::select! {
+            () = signalled() => patience.signal(Instant::now()),
+            () = tokio::time::sleep(TICK) => {}
+        }
+        if let Some(verdict) = patience.look(Instant::now(), pulse) {
+            return verdict;
+        }
+    }
+}
+
+/// What a process that is ended by force ends with.
+fn exit(pulse: &Pulse) -> Exit {
+    match pulse.ended_in_good_order() {
+        true => Exit::Done,
+        false => Exit::Failed,
+    }
 }
 
 /// Ends the process at once, whatever its threads are at.
@@ -117,16 +144,19 @@ enum Verdict {
     Silent(Duration),
     /// Still there so long after a signal.
     Overdue(Duration),
+    /// Still there so long after the last stage.
+    Lingering(Duration),
 }
 
 impl Verdict {
-    fn told(self, watched: &Watched) -> String {
+    fn told(self, watched: &Watched, exit: Exit) -> String {
         format!(
             "watchdog: {self}; it was last seen in stage {}, with {} streams under way; the process is ended now with \
-             exit code 1. Nothing that was received is lost: local state is durable at every instant, and the next \
+             exit code {}. Nothing that was received is lost: local state is durable at every instant, and the next \
              start finishes what is in it",
             watched.pulse.stage(),
-            watched.crew.out().len()
+            watched.crew.out().len(),
+            exit.code()
         )
     }
 }
@@ -139,6 +169,10 @@ impl fmt::Display for Verdict {
                 "the thread of the actors has given no sign of life for {time:.0?}"
             ),
             Self::Overdue(time) => write!(f, "the process has not ended within {time:.1?} of a signal"),
+            Self::Lingering(time) => write!(
+                f,
+                "the process has not ended by itself within {time:.1?} of its last stage"
+            ),
         }
     }
 }
@@ -151,6 +185,7 @@ struct Patience {
     since: Instant,
     looked: Instant,
     signal: Option<Instant>,
+    ended: Option<Instant>,
 }
 
 impl Patience {
@@ -161,6 +196,7 @@ impl Patience {
             since: now,
             looked: now,
             signal: None,
+            ended: None,
         }
     }
 
@@ -168,17 +204,22 @@ impl Patience {
         self.signal.get_or_insert(now);
     }
 
-    fn look(&mut self, now: Instant, beats: u64) -> Option<Verdict> {
+    fn look(&mut self, now: Instant, pulse: &Pulse) -> Option<Verdict> {
+        let beats = pulse.beats();
         // Who watches was held up itself (a process that was stopped): so was who is watched.
         let away = now - self.looked > self.limits.silence / 2;
         self.looked = now;
         if beats != self.beats || away {
             (self.beats, self.since) = (beats, now);
         }
-        if let Some(signal) = self.signal
-            && now - signal >= self.limits.after_signal
-        {
-            return Some(Verdict::Overdue(now - signal));
+        let after =
+            |since: Option<Instant>, limit| since.map(|since| now - since).filter(|time| *time >= limit);
+        if let Some(time) = after(self.signal, self.limits.after_signal) {
+            return Some(Verdict::Overdue(time));
+        }
+        if pulse.stage() == Stage::Ended {
+            let ended = *self.ended.get_or_insert(now);
+            return after(Some(ended), self.limits.after_end).map(Verdict::Lingering);
         }
         // Before the first beat local state is being put in order, which may take its time.
         let silent = now - self.since;
@@ -188,58 +229,120 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
 
     const S: Duration = Duration::from_secs(1);
 
-    fn patience(now: Instant) -> Patience {
-        let limits = Limits {
-            silence: 60 * S,
-            after_signal: 30 * S,
+    const LIMITS: Limits = Limits {
+        silence: Duration::from_secs(60),
+        after_signal: Duration::from_secs(30),
+        after_end: Duration::from_secs(2),
+    };
+
+    /// How long it takes, in virtual time, until the watchdog ends a process; it gets a signal after `signal`.
+    async fn ended(pulse: &Pulse, signal: Option<Duration>) -> (Verdict, Duration) {
+        let begun = Instant::now();
+        let signalled = async || match signal {
+            Some(signal) if begun.elapsed() < signal => tokio::time::sleep_until(begun + signal).await,
+            _ => std::future::pending().await,
         };
-        Patience::new(limits, now)
+        let verdict = tokio::time::timeout(10_000 * S, verdict(LIMITS, pulse, signalled));
+        (verdict.await.expect("it ends the process"), begun.elapsed())
+    }
+
+    /// Beats once a second for `beats` seconds, and is blocked then.
+    fn beating(pulse: &Pulse, beats: u32) {
+        let pulse = pulse.clone();
+        tokio::spawn(async move {
+            for _ in 0..beats {
+                pulse.beat(Stage::Running);
+                tokio::time::sleep(S).await;
+            }
+        });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pulse_that_stands_still_for_a_minute_is_the_end() {
+        let pulse = Pulse::default();
+        beating(&pulse, 1000);
+        let (verdict, after) = ended(&pulse, None).await;
+        assert!(matches!(verdict, Verdict::Silent(_)), "{verdict}");
+        assert!((1059 * S..1061 * S).contains(&after), "{after:?}");
+        assert_eq!(exit(&pulse), Exit::Failed);
     }
 
     #[test]
-    fn a_pulse_that_stands_still_for_a_minute_is_the_end() {
-        let begun = Instant::now();
-        let mut patience = patience(begun);
+    fn neither_a_start_that_takes_long_nor_a_process_that_was_stopped_is_the_end() {
+        let (begun, pulse) = (Instant::now(), Pulse::default());
+        let mut patience = Patience::new(LIMITS, begun);
         for second in 1..1000 {
-            assert_eq!(patience.look(begun + second * S, 0), None, "it has not begun");
+            assert_eq!(
+                patience.look(begun + second * S, &pulse),
+                None,
+                "it has not begun"
+            );
         }
-        for second in 1000..1060 {
-            assert_eq!(patience.look(begun + second * S, 1), None);
-        }
-        let verdict = patience.look(begun + 1060 * S, 1);
-        assert_eq!(verdict, Some(Verdict::Silent(60 * S)));
+        pulse.beat(Stage::Running);
+        assert_eq!(patience.look(begun + 1000 * S, &pulse), None);
+        assert_eq!(patience.look(begun + 100_000 * S, &pulse), None);
+        assert_eq!(patience.look(begun + 100_001 * S, &pulse), None);
     }
 
-    #[test]
-    fn a_pulse_that_beats_is_never_the_end_and_neither_is_a_process_that_was_stopped() {
+    #[tokio::test(start_paused = true)]
+    async fn the_first_signal_sets_the_time_of_the_end_whatever_the_pulse() {
+        let pulse = Pulse::default();
+        beating(&pulse, 1000);
+        let (verdict, after) = ended(&pulse, Some(100 * S)).await;
+        assert!(matches!(verdict, Verdict::Overdue(_)), "{verdict}");
+        assert!((130 * S..131 * S).contains(&after), "{after:?}");
+        assert_eq!(exit(&pulse), Exit::Failed);
+        let mut patience = Patience::new(LIMITS, Instant::now());
         let begun = Instant::now();
-        let mut patience = patience(begun);
-        for second in 1..1000 {
-            assert_eq!(patience.look(begun + second * S, u64::from(second / 50)), None);
-        }
-        assert_eq!(patience.look(begun + 100_000 * S, 19), None);
-        assert_eq!(patience.look(begun + 100_001 * S, 19), None);
-    }
-
-    #[test]
-    fn the_first_signal_sets_the_time_of_the_end_whatever_the_pulse() {
-        let begun = Instant::now();
-        let mut patience = patience(begun);
         patience.signal(begun);
         patience.signal(begun + 29 * S);
-        assert_eq!(patience.look(begun + 29 * S, 5), None);
-        assert_eq!(patience.look(begun + 30 * S, 6), Some(Verdict::Overdue(30 * S)));
+        assert!(
+            patience.look(begun + 30 * S, &pulse).is_some(),
+            "a second one changes nothing"
+        );
     }
 
-    #[test]
-    fn a_thread_that_is_blocked_does_not_keep_the_process_alive() {
+    #[tokio::test(start_paused = true)]
+    async fn after_the_last_stage_there_is_a_grace_and_the_exit_code_is_that_of_the_stages() {
+        for (in_good_order, expected) in [(true, Exit::Done), (false, Exit::Failed)] {
+            let pulse = Pulse::default();
+            let ending = pulse.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(5 * S).await;
+                ending.end(in_good_order);
+            });
+            let (verdict, after) = ended(&pulse, Some(S)).await;
+            assert!(matches!(verdict, Verdict::Lingering(_)), "{verdict}");
+            assert!((7 * S..8 * S).contains(&after), "{after:?}");
+            assert_eq!(exit(&pulse), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_grace_never_goes_beyond_the_time_after_a_signal() {
+        let pulse = Pulse::default();
+        let ending = pulse.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(30 * S).await;
+            ending.end(true);
+        });
+        let (verdict, after) = ended(&pulse, Some(S)).await;
+        assert!(matches!(verdict, Verdict::Overdue(_)), "{verdict}");
+        assert!((31 * S..32 * S).contains(&after), "{after:?}");
+        assert_eq!(exit(&pulse), Exit::Done, "all stages are over");
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_is_blocked_does_not_keep_the_process_alive() {
         let limits = Limits {
             silence: 8 * TICK,
-            after_signal: 60 * S,
+            ..LIMITS
         };
         let pulse = Pulse::default();
         let watched = Watched {
@@ -247,11 +350,10 @@ mod tests {
             crew: Crew::of(1),
         };
         let (ends, end) = mpsc::channel();
-        start(limits, watched, move || ends.send(()).unwrap()).unwrap();
-        for _ in 0..5 {
-            pulse.beat(actors::supervisor::Stage::Running);
-            assert_eq!(end.recv_timeout(TICK), Err(mpsc::RecvTimeoutError::Timeout));
-        }
-        assert_eq!(end.recv_timeout(60 * S), Ok(()));
+        let signals = Signals::listen().unwrap();
+        start(limits, watched, &signals, move |exit| ends.send(exit).unwrap()).unwrap();
+        pulse.beat(Stage::Running);
+        // This thread is blocked from here on.
+        assert_eq!(end.recv_timeout(60 * S), Ok(Exit::Failed));
     }
 }

@@ -164,6 +164,27 @@ fn a_disk_that_hangs_while_local_state_is_written() {
 }
 
 #[test]
+fn a_disk_that_hangs_while_local_state_is_opened() {
+    let (scene, events) = scene(13);
+    let trace = scene.folder.path().join("trace");
+    let armed = scene
+        .set("FAULT_POINTS", "state.opened=hang")
+        .set("FAULT_POINTS_TRACE", trace.display());
+    let end = with_fault_point(&armed, |_| {
+        let passed = read_trace(&trace).unwrap().passed;
+        passed.contains(&(FaultPoint::StateOpened, 1))
+    });
+    end.is_orderly();
+    let told = "ended before it had begun; local state was not closed within";
+    assert!(
+        end.log.contains(told) && !end.log.contains("in good order"),
+        "{}",
+        end.log
+    );
+    next_start_completes(&armed.without("FAULT_POINTS"), events);
+}
+
+#[test]
 fn a_disk_that_hangs_while_an_answer_is_written() {
     let (scene, _) = scene(12);
     let trace = scene.folder.path().join("trace");

@@ -5,6 +5,7 @@
 //! The body goes to the journal's file byte by byte as it comes; it is understood only afterwards, so that an
 //! answer that cannot be understood is kept all the same.
 
+use std::cell::Cell;
 use std::io::Cursor;
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::FeedPorts;
+use super::quiesce::{OpenPull, PullStanding};
 use super::rescue::{BatchFault, persistently, set_aside};
 use super::room::{give_up, measure_aside, receive};
 use crate::avro::BulkVersion;
@@ -51,6 +53,7 @@ pub(super) async fn pull(
     pull: &Pull,
     was_ready: bool,
     room: IncomingRoom,
+    standing: &Cell<PullStanding>,
 ) -> Result<Pulled, BatchFault> {
     let feed = &pull.feed;
     let since = Timestamp::now();
@@ -83,6 +86,10 @@ pub(super) async fn pull(
         return stopped;
     }
     let begun = Instant::now();
+    standing.set(PullStanding::InFlight(OpenPull {
+        since: begun,
+        deadline: pull.deadline,
+    }));
     let mut intake = Intake::new(incoming, room);
     let answered = ports.dispatcher.pull(pull, &mut intake).await;
     let ledger = Ledger { ports, feed, since };

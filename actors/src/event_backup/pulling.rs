@@ -7,14 +7,14 @@ use tokio::time::Instant;
 
 use super::naming::{Named, name_streams};
 use super::pull::{Pulled, pull};
-use super::quiesce::OpenPull;
+use super::quiesce::PullStanding;
 use super::rescue::BatchFault;
 use super::room::reserve;
 use super::{EventBackupActor, LEAST_EXPECTED, Phase};
 use crate::hit_cache::{AwaitAdmission, AwaitLeftovers, NameStreams};
 use crate::ports::dispatcher::Pull;
 use crate::ports::state::BatchRow;
-use crate::supervisor::EndReason;
+use crate::supervisor::{EndReason, Member};
 
 /// The most batches of one feed that are held in the journal; beyond it the feed waits.
 const MOST_BATCHES: usize = 4000;
@@ -43,20 +43,22 @@ impl EventBackupActor {
             deadline: self.pace.deadline(),
         };
         let (ports, was_ready, expected) = (self.ports.clone(), self.ready, self.expected);
-        let in_flight = self.in_flight.clone();
+        let standing = self.pull.clone();
+        standing.set(PullStanding::NotSent {
+            since: Instant::now(),
+        });
         let pulled = async move {
             let room = tokio::select! {
                 biased;
-                () = ports.stop.raised() => return None,
-                room = reserve(&ports, &request.feed, expected) => room,
+                () = ports.stop.raised() => None,
+                room = reserve(&ports, &request.feed, expected) => Some(room),
             };
-            in_flight.set(Some(OpenPull {
-                since: Instant::now(),
-                deadline: request.deadline,
-            }));
-            let pulled = pull(&ports, &request, was_ready, room).await;
-            in_flight.set(None);
-            Some(pulled)
+            let pulled = match room {
+                Some(room) => Some(pull(&ports, &request, was_ready, room, &standing).await),
+                None => None,
+            };
+            standing.set(PullStanding::None);
+            pulled
         };
         ctx.spawn(pulled.into_actor(self).map(|pulled, actor, ctx| match pulled {
             None => actor.rest(Duration::ZERO, ctx),
@@ -180,7 +182,7 @@ impl EventBackupActor {
         ctx.spawn(admitted.into_actor(self).map(|admitted, actor, ctx| {
             actor.end_turn();
             if admitted.is_err() {
-                actor.fail(EndReason::gone("the hit cache"), ctx);
+                actor.fail(EndReason::gone(Member::HitCache), ctx);
                 return;
             }
             actor.leave_leftovers();

@@ -41,11 +41,46 @@ pub struct OpenPull {
     pub deadline: Duration,
 }
 
+/// How far the next pull of a feed has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PullStanding {
+    /// None is wanted at the moment.
+    #[default]
+    None,
+    /// It is wanted, and nothing has been sent: it waits for room, in the journal or on the disk, or for its mark.
+    NotSent {
+        /// Since when.
+        since: Instant,
+    },
+    /// It has been sent, and its answer is not journaled.
+    InFlight(OpenPull),
+}
+
+impl fmt::Display for PullStanding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("no pull"),
+            Self::NotSent { since } => {
+                write!(
+                    f,
+                    "a pull that is not sent, and has waited for room for {:.0?}",
+                    since.elapsed()
+                )
+            }
+            Self::InFlight(pull) => {
+                let open = pull.since.elapsed();
+                let due = pull.deadline.saturating_sub(open);
+                write!(f, "a pull in flight for {open:.0?}, due within {due:.0?}")
+            }
+        }
+    }
+}
+
 /// What a feed does at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, MessageResponse)]
 pub struct FeedStanding {
-    /// The pull that is in flight.
-    pub pull: Option<OpenPull>,
+    /// How far its next pull has come.
+    pub pull: PullStanding,
     /// Whether an answer is being taken apart, or its streams wait for admission.
     pub naming: bool,
     /// Whether a bundle is being written.
@@ -57,17 +92,15 @@ pub struct FeedStanding {
 impl FeedStanding {
     /// Whether a stop has to wait for it.
     pub fn is_busy(&self) -> bool {
-        self.pull.is_some() || self.naming || self.writing
+        self.pull != PullStanding::None || self.naming || self.writing
     }
 }
 
 impl fmt::Display for FeedStanding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut doing = Vec::new();
-        if let Some(pull) = self.pull {
-            let open = pull.since.elapsed();
-            let due = pull.deadline.saturating_sub(open);
-            doing.push(format!("a pull in flight for {open:.0?}, due within {due:.0?}"));
+        if self.pull != PullStanding::None {
+            doing.push(self.pull.to_string());
         }
         if self.naming {
             doing.push("names streams".to_owned());
@@ -133,7 +166,7 @@ impl Handler<AskFeedStanding> for EventBackupActor {
 
     fn handle(&mut self, _: AskFeedStanding, _: &mut Self::Context) -> Self::Result {
         FeedStanding {
-            pull: self.in_flight.get(),
+            pull: self.pull.get(),
             naming: self.naming,
             writing: self.writing,
             holds: self.holds(),

@@ -271,6 +271,11 @@ impl Claims {
         self.waiting.len()
     }
 
+    /// Jobs that may be out.
+    pub fn most_out(&self) -> usize {
+        self.rules.most_out
+    }
+
     /// Jobs that are out.
     pub fn out(&self) -> usize {
         self.out.len()

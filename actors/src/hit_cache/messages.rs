@@ -39,12 +39,14 @@ pub struct AwaitLeftovers;
 #[rtype(result = "()")]
 pub struct AwaitNamed;
 
-/// Asks the queue to end; answered when no job is out any more. May be sent again, with less to wait for.
+/// Asks the queue to end; answered when no job is out any more that may come back. May be sent again, with less to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "Drained")]
 pub enum DrainStreams {
     /// Work off all that is pending.
     Everything,
+    /// The same, but as many streams as this are out for good: who has them hangs.
+    EverythingBut(usize),
     /// Let only those end that are out; the rest stays in local state.
     WhatIsOut,
 }
@@ -54,6 +56,8 @@ pub enum DrainStreams {
 pub struct Drained {
     /// Streams that stay pending in local state.
     pub pending: u64,
+    /// Streams that are still out, because who has them hangs.
+    pub out: usize,
 }
 
 /// What the queue holds at the moment.

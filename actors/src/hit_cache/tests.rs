@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 
+use futures_util::FutureExt;
 use tokio::task::LocalSet;
 
 use super::*;
@@ -149,7 +150,7 @@ async fn waiting_requests_never_exceed_their_bound_and_feeds_wait_for_admission(
         assert!(queue.depth().await.waiting <= WAITING);
         assert_eq!(
             queue.drain(DrainStreams::Everything).await,
-            Drained { pending: 0 }
+            Drained { pending: 0, out: 0 }
         );
         assert_eq!(queue.jobs.borrow().len(), 300);
         assert_eq!(queue.figures().streams_ok, 300);
@@ -244,7 +245,7 @@ async fn failures_in_a_row_end_the_backup_and_stay_pending() {
         );
         assert_eq!(
             queue.drain(DrainStreams::WhatIsOut).await,
-            Drained { pending: 100 }
+            Drained { pending: 100, out: 0 }
         );
     })
     .await;
@@ -258,7 +259,7 @@ async fn after_a_signal_only_what_is_out_is_finished_and_the_next_start_does_the
         let drained = queue.addr.send(DrainStreams::WhatIsOut);
         queue.gate.arrived(WORKERS).await;
         queue.gate.open();
-        assert_eq!(drained.await.unwrap(), Drained { pending: 16 });
+        assert_eq!(drained.await.unwrap(), Drained { pending: 16, out: 0 });
 
         let next = Queue::over(queue.state.reopen(), stored);
         next.gate.open();
@@ -305,6 +306,46 @@ async fn state_that_does_not_work_ends_the_backup() {
             Some(&EndReason::State(StateFault::Broken("damaged".into())))
         );
         assert_eq!(queue.state.counts().pending, 3);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_hangs_is_not_waited_for_when_the_queue_is_worked_off() {
+    locally(async {
+        let queue = Queue::over(MemoryState::new(), stored);
+        queue.name(0..WORKERS as u32).await;
+        queue.gate.arrived(WORKERS).await;
+        // Two of four hang for good: with two more out it is not over.
+        let drained = queue.addr.send(DrainStreams::Everything);
+        let but_two = queue.addr.send(DrainStreams::EverythingBut(2));
+        let (mut drained, mut but_two) = (Box::pin(drained), Box::pin(but_two));
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+            assert!((&mut but_two).now_or_never().is_none());
+        }
+        let but_all = queue.drain(DrainStreams::EverythingBut(WORKERS)).await;
+        let left = Drained {
+            pending: 4,
+            out: WORKERS,
+        };
+        assert_eq!(but_all, left);
+        assert_eq!(
+            ((&mut drained).await.unwrap(), but_two.await.unwrap()),
+            (left, left)
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_every_worker_hangs_nothing_more_is_waited_for() {
+    locally(async {
+        let queue = Queue::over(MemoryState::new(), stored);
+        queue.name(0..100).await;
+        let left = queue.drain(DrainStreams::EverythingBut(WORKERS)).await;
+        assert_eq!((left.pending, left.out), (100, WORKERS));
+        assert_eq!(queue.depth().await.waiting, WAITING, "they stay");
     })
     .await;
 }

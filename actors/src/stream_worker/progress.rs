@@ -124,8 +124,13 @@ impl Crew {
 /// Why a worker counts as lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LostWorker {
-    /// Its thread has ended, or never began.
+    /// Its thread has ended.
     Gone {
+        /// Counted from 1.
+        number: usize,
+    },
+    /// Its thread never began.
+    NotBegun {
         /// Counted from 1.
         number: usize,
     },
@@ -140,21 +145,25 @@ pub enum LostWorker {
     },
 }
 
-/// Looks at a crew from time to time, and remembers when each worker got something done.
+/// Looks at a crew in a rhythm, and remembers when each worker got something done.
 #[derive(Debug)]
 pub struct CrewWatch {
     crew: Crew,
+    rhythm: Duration,
     seen: Vec<(u64, Instant)>,
     begun: Option<Instant>,
+    looked: Option<Instant>,
 }
 
 impl CrewWatch {
-    /// Watches `crew`.
-    pub fn new(crew: Crew) -> Self {
+    /// Watches `crew`; there is a look every `rhythm`.
+    pub fn new(crew: Crew, rhythm: Duration) -> Self {
         Self {
             crew,
+            rhythm,
             seen: Vec::new(),
             begun: None,
+            looked: None,
         }
     }
 
@@ -163,34 +172,59 @@ impl CrewWatch {
         &self.crew
     }
 
-    /// Looks at everybody.
+    /// Looks at everybody; returns the first who is lost.
     pub fn look(&mut self, now: Instant) -> Option<LostWorker> {
-        let begun = *self.begun.get_or_insert(now);
+        self.note(now);
         let workers = self.crew.all();
-        for (number, worker) in workers.iter().enumerate() {
+        let lost = |(index, worker)| lost(index, worker, self.seen[index].1, now);
+        let late = self.begun.is_some_and(|begun| now - begun >= LONGEST_SILENCE);
+        let number = workers.len() + 1;
+        let not_begun =
+            || (late && workers.len() < self.crew.strength).then_some(LostWorker::NotBegun { number });
+        workers.iter().enumerate().find_map(lost).or_else(not_begun)
+    }
+
+    /// How many hang with a stream that they have.
+    pub fn hung(&mut self, now: Instant) -> usize {
+        self.note(now);
+        let workers = self.crew.all();
+        let lost = |(index, worker)| lost(index, worker, self.seen[index].1, now);
+        let lost = workers.iter().enumerate().filter_map(lost);
+        lost.filter(|lost| matches!(lost, LostWorker::Silent { .. }))
+            .count()
+    }
+
+    fn note(&mut self, now: Instant) {
+        let looked = self.looked.replace(now);
+        if looked.is_none_or(|looked| now - looked > 3 * self.rhythm) {
+            // Who looks was held up itself (a machine put to sleep): so were those who are looked at.
+            self.begun = Some(now);
+            self.seen.iter_mut().for_each(|(_, at)| *at = now);
+        }
+        for (index, worker) in self.crew.all().iter().enumerate() {
             let steps = worker.0.steps.load(Ordering::Relaxed);
-            match self.seen.get_mut(number) {
+            match self.seen.get_mut(index) {
                 Some((before, _)) if *before == steps => {}
                 Some(seen) => *seen = (steps, now),
                 None => self.seen.push((steps, now)),
             }
         }
-        for (index, worker) in workers.iter().enumerate() {
-            let number = index + 1;
-            if worker.0.gone.load(Ordering::Relaxed) {
-                return Some(LostWorker::Gone { number });
-            }
-            let time = now - self.seen[index].1;
-            let excused = worker.0.waits.load(Ordering::Relaxed) || time < LONGEST_SILENCE;
-            if !excused && let Some((stream, _)) = worker.job().clone() {
-                return Some(LostWorker::Silent { number, stream, time });
-            }
-        }
-        let late = now - begun >= LONGEST_SILENCE && workers.len() < self.crew.strength;
-        late.then_some(LostWorker::Gone {
-            number: workers.len() + 1,
-        })
     }
+}
+
+/// Whether a worker that did something last at `seen` is lost.
+fn lost(index: usize, worker: &Progress, seen: Instant, now: Instant) -> Option<LostWorker> {
+    let number = index + 1;
+    if worker.0.gone.load(Ordering::Relaxed) {
+        return Some(LostWorker::Gone { number });
+    }
+    if worker.0.waits.load(Ordering::Relaxed) {
+        return None;
+    }
+    let (stream, since) = worker.job().clone()?;
+    // Who was idle for long and has just got a stream has had no time for it yet.
+    let time = (now - seen).min(now - since);
+    (time >= LONGEST_SILENCE).then_some(LostWorker::Silent { number, stream, time })
 }
 
 /// A dispatcher whose every byte counts as progress.
@@ -275,27 +309,37 @@ pub(super) fn noting(ports: StreamPorts, progress: &Progress) -> StreamPorts {
 mod tests {
     use super::*;
 
-    const S: Duration = Duration::from_secs(1);
-
     fn stream() -> StreamId {
         StreamId::new("samples", "content", &"a".repeat(64)).unwrap()
+    }
+
+    const RHYTHM: Duration = Duration::from_secs(2);
+
+    /// Looks in its rhythm for `time`, and finds nobody lost.
+    fn look_for(watch: &mut CrewWatch, time: Duration, now: &mut Instant, mut each: impl FnMut()) {
+        let end = *now + time;
+        while *now < end {
+            *now += RHYTHM;
+            each();
+            assert_eq!((watch.look(*now), watch.hung(*now)), (None, 0));
+        }
+    }
+
+    fn watching(crew: &Crew) -> (CrewWatch, Instant) {
+        let (mut watch, begun) = (CrewWatch::new(crew.clone(), RHYTHM), Instant::now());
+        assert_eq!(watch.look(begun), None);
+        (watch, begun)
     }
 
     #[test]
     fn a_worker_that_gets_nothing_done_is_lost_and_a_slow_or_idle_one_is_not() {
         let crew = Crew::of(3);
         let [idle, slow, stuck] = [(); 3].map(|()| crew.enlist());
-        let (mut watch, begun) = (CrewWatch::new(crew.clone()), Instant::now());
-        assert_eq!(watch.look(begun), None);
+        let (mut watch, mut now) = watching(&crew);
         slow.begin(&stream());
         stuck.begin(&stream());
-        let mut now = begun;
-        for _ in 0..LONGEST_SILENCE.as_secs() / 2 {
-            now += 2 * S;
-            slow.step();
-            assert_eq!(watch.look(now), None);
-        }
-        let lost = watch.look(now + 2 * S);
+        look_for(&mut watch, LONGEST_SILENCE, &mut now, || slow.step());
+        let lost = watch.look(now + RHYTHM);
         let time = LONGEST_SILENCE;
         assert_eq!(
             lost,
@@ -305,34 +349,63 @@ mod tests {
                 time
             })
         );
-        assert_eq!(crew.out().len(), 2);
+        assert_eq!((crew.out().len(), watch.hung(now + RHYTHM)), (2, 1));
         stuck.end();
-        assert_eq!(watch.look(now + 4 * S), None);
+        assert_eq!(
+            (watch.look(now + 2 * RHYTHM), watch.hung(now + 2 * RHYTHM)),
+            (None, 0)
+        );
         drop(idle);
+    }
+
+    #[test]
+    fn a_worker_that_was_idle_for_long_and_has_just_got_a_stream_is_not_lost() {
+        let crew = Crew::of(1);
+        let worker = crew.enlist();
+        let (mut watch, mut now) = watching(&crew);
+        look_for(&mut watch, 2 * LONGEST_SILENCE, &mut now, || {});
+        // It has got it, and the look comes before the step that says so.
+        *worker.job() = Some((stream(), now));
+        look_for(&mut watch, LONGEST_SILENCE - RHYTHM, &mut now, || {});
+        assert!(watch.look(now + RHYTHM).is_some());
+    }
+
+    #[test]
+    fn who_was_held_up_itself_accuses_no_worker() {
+        let crew = Crew::of(2);
+        let worker = crew.enlist();
+        let (mut watch, mut now) = watching(&crew);
+        worker.begin(&stream());
+        now += 10 * LONGEST_SILENCE;
+        assert_eq!(watch.look(now), None);
+        look_for(&mut watch, LONGEST_SILENCE - RHYTHM, &mut now, || {});
+        assert!(matches!(
+            watch.look(now + RHYTHM),
+            Some(LostWorker::Silent { number: 1, .. })
+        ));
     }
 
     #[test]
     fn who_waits_for_others_is_excused() {
         let crew = Crew::of(1);
         let worker = crew.enlist();
-        let (mut watch, begun) = (CrewWatch::new(crew), Instant::now());
+        let (mut watch, mut now) = watching(&crew);
         worker.begin(&stream());
         let mut waits = Box::pin(worker.waiting(std::future::pending::<()>()));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(waits.as_mut().poll(&mut context).is_pending());
-        watch.look(begun);
-        assert_eq!(watch.look(begun + 10 * LONGEST_SILENCE), None);
+        look_for(&mut watch, 10 * LONGEST_SILENCE, &mut now, || {});
     }
 
     #[test]
     fn a_thread_that_ended_or_never_began_is_lost() {
         let crew = Crew::of(2);
         let worker = crew.enlist();
-        let (mut watch, begun) = (CrewWatch::new(crew), Instant::now());
-        assert_eq!(watch.look(begun), None);
-        let late = watch.look(begun + LONGEST_SILENCE);
-        assert_eq!(late, Some(LostWorker::Gone { number: 2 }));
+        let (mut watch, mut now) = watching(&crew);
+        look_for(&mut watch, LONGEST_SILENCE - RHYTHM, &mut now, || {});
+        let late = watch.look(now + RHYTHM);
+        assert_eq!(late, Some(LostWorker::NotBegun { number: 2 }));
         worker.leave();
-        assert_eq!(watch.look(begun), Some(LostWorker::Gone { number: 1 }));
+        assert_eq!(watch.look(now + RHYTHM), Some(LostWorker::Gone { number: 1 }));
     }
 }

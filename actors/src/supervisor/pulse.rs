@@ -1,7 +1,7 @@
 //! The sign of life of the actors' thread, for whoever watches from another one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::Stage;
 
@@ -13,13 +13,26 @@ pub struct Pulse(Arc<Shared>);
 struct Shared {
     beats: AtomicU64,
     stage: AtomicU8,
+    in_good_order: AtomicBool,
 }
 
 impl Pulse {
     /// Shows that the thread turns, and in which stage.
     pub fn beat(&self, stage: Stage) {
-        self.0.stage.store(stage as u8, Ordering::Relaxed);
+        // What was stored before belongs to it.
+        self.0.stage.store(stage as u8, Ordering::Release);
         self.0.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The last beat: the last stage is over, and whether that is an end in good order.
+    pub fn end(&self, in_good_order: bool) {
+        self.0.in_good_order.store(in_good_order, Ordering::Relaxed);
+        self.beat(Stage::Ended);
+    }
+
+    /// Whether the last stage is over, and the end is one in good order.
+    pub fn ended_in_good_order(&self) -> bool {
+        self.stage() == Stage::Ended && self.0.in_good_order.load(Ordering::Relaxed)
     }
 
     /// How often it has beaten; 0 before the supervisor has begun.
@@ -29,7 +42,7 @@ impl Pulse {
 
     /// The stage in which it beat last.
     pub fn stage(&self) -> Stage {
-        let last = self.0.stage.load(Ordering::Relaxed);
+        let last = self.0.stage.load(Ordering::Acquire);
         let stage = Stage::ALL.into_iter().find(|stage| *stage as u8 == last);
         stage.unwrap_or(Stage::Running)
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::feed::Feed;
 use crate::ports::state::StateFault;
+use crate::stream_id::StreamId;
 
 /// Why the program ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +25,31 @@ pub enum EndReason {
     State(StateFault),
     /// Somebody does not do its work any more.
     ActorLost {
-        /// Who: "the actor of feed …", "the hit cache", "stream worker 3".
-        who: String,
+        /// Who.
+        who: Member,
         /// How it shows.
         loss: Loss,
     },
+}
+
+/// Somebody who is watched.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Member {
+    /// The queue of streams.
+    HitCache,
+    /// The actor of a feed.
+    Feed(Feed),
+    /// A stream worker.
+    StreamWorker {
+        /// Counted from 1.
+        number: usize,
+        /// What it has.
+        stream: Option<StreamId>,
+    },
+    /// A task of the actors' thread that nobody waits for.
+    Task,
+    /// Who watches the others.
+    Supervisor,
 }
 
 /// How it shows that somebody is lost.
@@ -36,6 +57,8 @@ pub enum EndReason {
 pub enum Loss {
     /// Its mailbox is closed, or its thread has ended.
     Gone,
+    /// It has not begun, long after it should have.
+    NotBegun,
     /// It panicked, with this text.
     Panicked(String),
     /// It has given no sign of life for so long.
@@ -44,18 +67,21 @@ pub enum Loss {
 
 impl EndReason {
     /// Somebody is not there any more.
-    pub fn gone(who: impl Into<String>) -> Self {
-        Self::ActorLost {
-            who: who.into(),
-            loss: Loss::Gone,
-        }
+    pub fn gone(who: Member) -> Self {
+        let loss = Loss::Gone;
+        Self::ActorLost { who, loss }
     }
 
     /// Whether all pending streams are stored before the end. Not after a signal, for Kubernetes grants 30
     /// seconds; and not when storing is what does not work: after too many failures in a row each further stream
-    /// would only fail too, and without local state nothing that is stored could be noted.
+    /// would only fail too, without local state nothing that is stored could be noted, and without the hit cache
+    /// nobody has the queue.
     pub fn works_off_the_queue(&self) -> bool {
-        matches!(self, Self::ActorLost { .. } | Self::Feed { .. })
+        match self {
+            Self::ActorLost { who, .. } => *who != Member::HitCache,
+            Self::Feed { .. } => true,
+            Self::Signal | Self::StreamFailures | Self::State(_) => false,
+        }
     }
 }
 
@@ -80,10 +106,27 @@ impl fmt::Display for EndReason {
     }
 }
 
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HitCache => f.write_str("the hit cache"),
+            Self::Feed(feed) => write!(f, "the actor of feed {feed}"),
+            Self::StreamWorker { number, stream: None } => write!(f, "stream worker {number}"),
+            Self::StreamWorker {
+                number,
+                stream: Some(stream),
+            } => write!(f, "stream worker {number}, which has stream {stream},"),
+            Self::Task => f.write_str("a task of the actors' thread"),
+            Self::Supervisor => f.write_str("the supervisor"),
+        }
+    }
+}
+
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gone => f.write_str("does not answer any more: it has panicked, see above"),
+            Self::NotBegun => f.write_str("has not begun to work: its thread could not be started, or hangs"),
             Self::Panicked(text) => write!(f, "panicked: {text}"),
             Self::Silent(time) => write!(f, "has given no sign of life for {}s", time.as_secs()),
         }

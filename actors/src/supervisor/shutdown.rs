@@ -109,8 +109,21 @@ pub enum Input {
     Done(Stage),
     /// The time of the stage is up.
     TimeUp(Stage),
+    /// Whatever the stage still waits for is lost.
+    Stuck(Stage),
     /// Local state could not be flushed and closed.
     CloseFailed(StateFault),
+}
+
+/// Why a stage is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its time is up.
+    TimeUp,
+    /// A second signal came.
+    Signal,
+    /// Only who is lost could end it.
+    Lost,
 }
 
 /// What the supervisor has to do.
@@ -121,7 +134,7 @@ pub enum Effect {
     /// A signal came during this stage: nothing new is begun in it, and it may take this long from now on.
     Hurry(Stage, Duration),
     /// The stage did not end in time, or is not waited for any more: give up on it.
-    Abandon(Stage),
+    Abandon(Stage, Why),
     /// The program can end, for this reason.
     Finish(EndReason),
 }
@@ -175,8 +188,13 @@ impl Shutdown {
                 (self, vec![])
             }
             Input::Done(stage) if self.is_in(stage) => self.advance(budgets, vec![]),
-            Input::TimeUp(stage) if self.is_in(stage) => self.advance(budgets, vec![Effect::Abandon(stage)]),
-            Input::Done(_) | Input::TimeUp(_) => (self, vec![]),
+            Input::TimeUp(stage) if self.is_in(stage) => {
+                self.advance(budgets, vec![Effect::Abandon(stage, Why::TimeUp)])
+            }
+            Input::Stuck(stage) if self.is_in(stage) => {
+                self.advance(budgets, vec![Effect::Abandon(stage, Why::Lost)])
+            }
+            Input::Done(_) | Input::TimeUp(_) | Input::Stuck(_) => (self, vec![]),
         }
     }
 
@@ -195,7 +213,7 @@ impl Shutdown {
             }
             stage => {
                 self.stage = Stage::Streams;
-                self.advance(budgets, vec![Effect::Abandon(stage)])
+                self.advance(budgets, vec![Effect::Abandon(stage, Why::Signal)])
             }
         }
     }

@@ -9,14 +9,16 @@ use tokio::sync::oneshot;
 
 use super::world::{Running, World, bulk, locally, seconds};
 use crate::avro::ModelVersion::V6;
+use crate::event_backup::{AskFeedStanding, FeedStanding, PullStanding};
+use crate::fault::{Fault, FaultKind};
 use crate::ports::LocalState;
 use crate::ports::state::StateFault;
 use crate::stop::StopFlag;
 use crate::stream_worker::progress::{Crew, Progress};
 use crate::supervisor::{
-    AskStage, EndReason, Ended, Ending, Levers, Pulse, Stage, StageBudgets, SupervisorActor, Watch,
+    AskStage, EndReason, Ended, Ending, Levers, Member, Pulse, Stage, StageBudgets, SupervisorActor, Watch,
 };
-use crate::testkit::{Answer, BucketCall, Gate, Trouble};
+use crate::testkit::{Answer, BucketCall, Gate, JournalCall, Trouble};
 
 /// A feed, a queue and a crew of one, watched by the real supervisor.
 pub(super) struct Supervised {
@@ -74,7 +76,9 @@ impl Supervised {
 
     /// Waits for the end, and makes sure that local state was closed before.
     pub(super) async fn ended(self) -> Ended {
-        let ended = self.end.await.unwrap();
+        // Virtual time: whoever is never found out fails the test, and does not hang it.
+        let ended = tokio::time::timeout(Duration::from_secs(3600), self.end).await;
+        let ended = ended.expect("it ends within an hour").unwrap();
         assert!(self.closed.get(), "local state is closed before the end");
         ended
     }
@@ -100,10 +104,7 @@ async fn a_feed_that_panics_ends_the_program_in_good_order() {
             .answer(&world.feed, Answer::events(20, &bulk(V6, 0..20)));
         let running = world.start().await;
         let ended = Supervised::over(&world, &running, Ok(())).ended().await;
-        assert_eq!(
-            ended.reason,
-            EndReason::gone("the actor of feed samples/binary/sourced")
-        );
+        assert_eq!(ended.reason, EndReason::gone(Member::Feed(world.feed.clone())));
         let next = world.crash();
         let _running = next.start().await;
         seconds(1).await;
@@ -229,18 +230,106 @@ async fn a_signal_cuts_the_working_off_short() {
         let running = world.start().await;
         let supervised = Supervised::over(&world, &running, Ok(()));
         seconds(1).await;
-        supervised.ask_for_the_end(EndReason::gone("somebody"));
+        supervised.ask_for_the_end(EndReason::gone(Member::Task));
         seconds(100).await;
         let begun = tokio::time::Instant::now();
         supervised.ask_for_the_end(EndReason::Signal);
         let ended = supervised.ended().await;
-        assert_eq!(ended.reason, EndReason::gone("somebody"));
+        assert_eq!(ended.reason, EndReason::gone(Member::Task));
         assert!(
             begun.elapsed() <= Duration::from_secs(9 + 3),
             "{:?}",
             begun.elapsed()
         );
         assert_eq!(world.state.counts().pending, 20, "what was not stored stays");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_during_the_working_off_leaves_what_is_not_out_in_local_state() {
+    locally(async {
+        let world = World {
+            stream_gate: Gate::new(),
+            ..World::new()
+        };
+        world
+            .dispatcher
+            .answer(&world.feed, Answer::events(20, &bulk(V6, 0..20)));
+        let running = world.start().await;
+        let supervised = Supervised::over(&world, &running, Ok(()));
+        seconds(1).await;
+        supervised.ask_for_the_end(EndReason::gone(Member::Task));
+        seconds(5).await;
+        supervised.ask_for_the_end(EndReason::Signal);
+        seconds(1).await;
+        world.stream_gate.open();
+        assert!(!supervised.ended().await.given_up);
+        assert_eq!(running.stored.borrow().len(), 1, "the one that was out");
+        assert_eq!(world.state.counts().pending, 19);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_panics_while_it_ends_is_told_and_is_no_good_order() {
+    locally(async {
+        let world = World::new();
+        world.bucket.calls().plan(Trouble::panics(BucketCall::Head));
+        world
+            .dispatcher
+            .answer(&world.feed, Answer::events(3, &bulk(V6, 0..3)));
+        let running = world.start().await;
+        let supervised = Supervised::over(&world, &running, Ok(()));
+        seconds(2).await;
+        supervised.ask_for_the_end(EndReason::Signal);
+        let lost = EndReason::gone(Member::Feed(world.feed.clone()));
+        assert_eq!(supervised.ended().await.reason, lost);
+    })
+    .await;
+}
+
+async fn standing(running: &Running) -> FeedStanding {
+    running.addr.send(AskFeedStanding).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_that_waits_for_room_is_not_told_as_one_in_flight() {
+    let never = Gate::new();
+    let answered = |room| {
+        let world = World { room, ..World::new() };
+        let answer = || Answer::events(3, &bulk(V6, 0..3));
+        world.dispatcher.answer(&world.feed, answer());
+        world.dispatcher.answer(&world.feed, answer().held(&never));
+        let head = Trouble::hangs(BucketCall::Head, &never);
+        world.bucket.calls().plan(head.always());
+        world
+    };
+    locally(async {
+        let full_journal = answered(1);
+        let running = full_journal.start().await;
+        seconds(5).await;
+        let told = standing(&running).await;
+        assert!(matches!(told.pull, PullStanding::NotSent { .. }) && told.is_busy());
+        let text = told.to_string();
+        assert!(
+            text.starts_with("a pull that is not sent") && !text.contains("in flight"),
+            "{text}"
+        );
+    })
+    .await;
+    locally(async {
+        let full_disk = answered(64 << 20);
+        let no_room = Fault::new(FaultKind::NoRoom, "receive answer", "fake", "0 bytes are free");
+        let fails = Trouble::fails(JournalCall::Receive, no_room);
+        full_disk.journal.calls().plan(fails.times(10));
+        let running = full_disk.start().await;
+        seconds(5).await;
+        let told = standing(&running).await;
+        assert!(matches!(told.pull, PullStanding::NotSent { .. }), "{told}");
+        seconds(30).await;
+        let told = standing(&running).await;
+        assert!(matches!(told.pull, PullStanding::InFlight(_)), "{told}");
     })
     .await;
 }

@@ -9,9 +9,11 @@ use super::ending::Supervised;
 use super::world::{World, bulk, locally, seconds, stream};
 use crate::avro::ModelVersion::V6;
 use crate::hit_cache::HitCacheActor;
+use crate::ports::LocalState;
+use crate::stream_id::StreamId;
 use crate::stream_worker::progress::LONGEST_SILENCE;
-use crate::supervisor::{EndReason, Loss};
-use crate::testkit::Answer;
+use crate::supervisor::{EndReason, Loss, Member};
+use crate::testkit::{Answer, Gate};
 
 /// An actor that is told so looks at no further message, though it is there.
 #[derive(Message)]
@@ -33,12 +35,16 @@ macro_rules! can_fall_silent {
 can_fall_silent!(EventBackupActor);
 can_fall_silent!(HitCacheActor);
 
-fn silent(reason: &EndReason) -> (&str, Duration) {
+fn worker(number: usize, stream: Option<StreamId>) -> Member {
+    Member::StreamWorker { number, stream }
+}
+
+fn silent(reason: &EndReason) -> (Member, Duration) {
     match reason {
         EndReason::ActorLost {
             who,
             loss: Loss::Silent(time),
-        } => (who, *time),
+        } => (who.clone(), *time),
         other => panic!("{other}"),
     }
 }
@@ -55,17 +61,17 @@ async fn a_feed_or_a_queue_that_no_longer_answers_is_found_out_within_half_a_min
             let expected = match queue {
                 true => {
                     running.hit_cache.try_send(FallSilent).unwrap();
-                    "the hit cache"
+                    Member::HitCache
                 }
                 false => {
                     running.addr.try_send(FallSilent).unwrap();
-                    "the actor of feed samples/binary/sourced"
+                    Member::Feed(world.feed.clone())
                 }
             };
             let ended = supervised.ended().await;
             assert_eq!(silent(&ended.reason), (expected, Duration::from_secs(30)));
             assert!(ended.given_up, "it was waited for, and did not end");
-            let stages = Duration::from_secs(15 + 1 + 600 + 3);
+            let stages = Duration::from_secs(15 + 1 + if queue { 9 } else { 600 } + 3);
             assert!(begun.elapsed() < Duration::from_secs(35) + stages);
         })
         .await;
@@ -110,8 +116,32 @@ async fn a_worker_that_gets_nothing_done_is_found_out_and_a_slow_one_is_not() {
         assert!(!running.stop.is_raised());
         let ended = supervised.ended().await;
         let (who, time) = silent(&ended.reason);
-        assert!(who.contains(&stream(7).to_string()), "{who}");
+        assert_eq!(who, self::worker(1, Some(stream(7))));
         assert_eq!(time.as_secs() / 10, LONGEST_SILENCE.as_secs() / 10);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_hangs_is_not_waited_for_when_only_its_stream_is_out() {
+    locally(async {
+        let world = World {
+            stream_gate: Gate::new(),
+            ..World::new()
+        };
+        world
+            .dispatcher
+            .answer(&world.feed, Answer::events(3, &bulk(V6, 0..3)));
+        let running = world.start().await;
+        let supervised = Supervised::over(&world, &running, Ok(()));
+        world.stream_gate.arrived(1).await;
+        supervised.worker.begin(&stream(0));
+        let begun = tokio::time::Instant::now();
+        let ended = supervised.ended().await;
+        assert_eq!(silent(&ended.reason).0, worker(1, Some(stream(0))));
+        assert!(ended.given_up, "its thread must not be waited for");
+        assert!(begun.elapsed() < LONGEST_SILENCE + Duration::from_secs(20));
+        assert_eq!(world.state.counts().pending, 3, "what was not stored stays");
     })
     .await;
 }
@@ -125,7 +155,7 @@ async fn a_worker_whose_thread_has_ended_is_found_out() {
         seconds(5).await;
         supervised.worker.leave();
         let ended = supervised.ended().await;
-        assert_eq!(ended.reason, EndReason::gone("stream worker 1"));
+        assert_eq!(ended.reason, EndReason::gone(worker(1, None)));
     })
     .await;
 }

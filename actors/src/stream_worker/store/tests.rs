@@ -1,17 +1,14 @@
-use std::io::{Read, Write};
-use std::sync::{LazyLock, Mutex};
+mod broken;
+mod lapsed;
+mod memory;
 
-use bytes::Bytes;
+use std::io::Read;
+use std::sync::LazyLock;
+
 use flate2::read::MultiGzDecoder;
-use futures_util::FutureExt;
-use sha2::Digest;
 
 use super::*;
-
-mod lapsed;
-
-use crate::object_writer::tests::{KeptLog, PassingBucket};
-use crate::ports::bucket::SMALLEST_PART;
+use crate::object_writer::tests::KeptLog;
 use crate::stream_id::Sha256;
 use crate::testkit::{BucketCall, Content, DispatcherCall, FakeBucket, FakeDispatcher, Gate, Trouble};
 
@@ -249,100 +246,12 @@ async fn a_wrong_hash_that_passes_costs_one_more_download() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_download_goes_on_at_the_byte_reached() {
-    let content = packed(12 * MIB);
-    let scene = Scene::holding(&content);
-    let place = 7 * MIB + 1;
-    let held = Content::from(content.clone()).breaking_at(place, 1);
-    scene.dispatcher.hold(&scene.job.stream, held);
-    assert!(matches!(scene.store().await, StreamOutcome::Stored { .. }));
-    assert_eq!(scene.downloads(), [0, place]);
-    assert!(scene.restored() == content);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_connection_that_breaks_after_the_last_byte_needs_no_range() {
-    let content = packed(1000);
-    let scene = Scene::holding(&content);
-    let held = Content::from(content.clone()).breaking_at(1000, 1);
-    scene.dispatcher.hold(&scene.job.stream, held);
-    assert!(matches!(scene.store().await, StreamOutcome::Stored { .. }));
-    assert_eq!(scene.downloads(), [0]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn resumes_without_progress_are_bounded() {
-    let scene = Scene::holding(&packed(6 * MIB));
-    let held = Content::from(packed(6 * MIB)).breaking_at(100, u32::MAX);
-    scene.dispatcher.hold(&scene.job.stream, held);
-    let outcome = scene.store().await;
-    assert!(outcome.is_outage());
-    assert!(format!("{outcome:?}").contains("attempts: 4"), "{outcome:?}");
-    assert_eq!(scene.downloads(), [0, 100, 100, 100]);
-    scene.nothing_is_left();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_large_stream_outlives_more_breaks_than_one_request_may_fail() {
-    let content = packed(24 * MIB);
-    let scene = Scene::holding(&content);
-    scene.dispatcher.chunk(MIB);
-    for broken in 0..10 {
-        let breaks = Trouble::fails(DispatcherCall::Chunk, scene.outage());
-        scene.dispatcher.calls().plan(breaks.sparing(2 + broken * 3));
-    }
-    assert!(matches!(scene.store().await, StreamOutcome::Stored { .. }));
-    assert_eq!(scene.downloads().len(), 11);
-    assert!(scene.restored() == content);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_stream_that_the_dispatcher_does_not_have_is_missing() {
     let scene = Scene::of(Sha256::of(b"gone"));
     let outcome = scene.store().await;
     assert!(matches!(outcome, StreamOutcome::Missing(_)), "{outcome:?}");
     assert_eq!(scene.downloads(), [0]);
     scene.nothing_is_left();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stream_that_goes_while_it_is_read_is_missing() {
-    let content = packed(12 * MIB);
-    let scene = Scene::holding(&content);
-    let held = Content::from(content).breaking_at(7 * MIB, 1);
-    scene.dispatcher.hold(&scene.job.stream, held);
-    let second = Gate::new();
-    let calls = scene.dispatcher.calls();
-    calls.plan(Trouble::hangs(DispatcherCall::Download, &second).sparing(1));
-    let age_off = async {
-        second.arrived(1).await;
-        scene.dispatcher.lose(&scene.job.stream);
-        second.open();
-    };
-    let (outcome, ()) = tokio::join!(scene.store(), age_off);
-    assert!(matches!(outcome, StreamOutcome::Missing(_)), "{outcome:?}");
-    assert_eq!(scene.log.begun(), 1);
-    scene.nothing_is_left();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stream_that_changes_its_length_is_started_over() {
-    let content = packed(12 * MIB);
-    let scene = Scene::holding(&content);
-    let held = Content::from(packed(13 * MIB)).breaking_at(7 * MIB, 1);
-    scene.dispatcher.hold(&scene.job.stream, held);
-    let second = Gate::new();
-    let calls = scene.dispatcher.calls();
-    calls.plan(Trouble::hangs(DispatcherCall::Download, &second).sparing(1));
-    let change = async {
-        second.arrived(1).await;
-        scene.hold(&content);
-        second.open();
-    };
-    let (outcome, ()) = tokio::join!(scene.store(), change);
-    assert!(matches!(outcome, StreamOutcome::Stored { .. }), "{outcome:?}");
-    assert_eq!(scene.downloads(), [0, 7 * MIB, 0]);
-    assert!(scene.restored() == content);
 }
 
 #[tokio::test(start_paused = true)]
@@ -416,88 +325,4 @@ async fn a_stop_lets_an_object_that_is_whole_become_visible() {
     let (outcome, ()) = tokio::join!(scene.store(), stop);
     assert!(matches!(outcome, StreamOutcome::Stored { .. }), "{outcome:?}");
     assert!(scene.restored() == content);
-}
-
-#[tokio::test(start_paused = true)]
-async fn streams_wait_for_memory_before_they_are_read() {
-    let content = packed(12 * MIB);
-    let mut scene = Scene::holding(&content);
-    scene.terms.budget = MemoryBudget::new(9 * MIB);
-    let taken = scene.terms.budget.reserve(4 * MIB).await;
-    let mut waiting = Box::pin(scene.store());
-    assert!((&mut waiting).now_or_never().is_none());
-    let calls = scene.dispatcher.calls();
-    assert_eq!(
-        (
-            calls.count(DispatcherCall::Download),
-            calls.count(DispatcherCall::Chunk)
-        ),
-        (1, 0)
-    );
-    drop(taken);
-    assert!(waiting.await.is_safe());
-    assert!(scene.terms.budget.high_water() <= 9 * MIB);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_small_stream_reserves_little() {
-    let scene = Scene::holding(&packed(1000));
-    assert!(scene.store().await.is_safe());
-    let most = scene.terms.budget.high_water();
-    assert!(most <= OVERHEAD + 4096, "{most}");
-}
-
-/// In an optimised build as large as the largest binaries; the memory is the same.
-const LARGE: u64 = if cfg!(debug_assertions) {
-    300 * MIB
-} else {
-    4200 * MIB
-};
-
-#[tokio::test]
-async fn a_huge_stream_goes_through_little_memory() {
-    // Longer than the window of the compressor, so that repeating it does not make it shrink.
-    let block = Bytes::from(packed(MIB));
-    let mut sha256 = sha2::Sha256::new();
-    (0..LARGE / MIB).for_each(|_| sha256.update(&block));
-    let sha256 = Sha256::from_bytes(sha256.finalize().into());
-    let scene = Scene::of(sha256);
-    let held = Content::repeated(block, LARGE).breaking_at(LARGE / 2 + 77, 1);
-    scene.dispatcher.hold(&scene.job.stream, held);
-
-    let mut restored = flate2::write::MultiGzDecoder::new(Hashed(sha2::Sha256::new()));
-    let bucket = Rc::new(PassingBucket {
-        see: Mutex::new(move |part: &[u8]| {
-            restored.write_all(part).unwrap();
-        }),
-        parts: Mutex::default(),
-    });
-    let mut ports = scene.ports();
-    ports.bucket = Rc::clone(&bucket) as Rc<dyn Bucket>;
-    let outcome = store_stream(&ports, &scene.terms, &scene.job, Timestamp::now()).await;
-
-    let StreamOutcome::Stored { bytes_in, bytes_out } = outcome else {
-        panic!("{outcome:?}");
-    };
-    assert_eq!(bytes_in, LARGE);
-    let parts = bucket.parts.lock().unwrap();
-    assert_eq!(parts.iter().sum::<usize>() as u64, bytes_out);
-    assert_eq!(parts.iter().max(), Some(&SMALLEST_PART));
-    let most = scene.terms.budget.high_water();
-    assert!(most <= 7 * MIB, "{most}");
-    assert_eq!(scene.downloads(), [0, LARGE / 2 + 77]);
-}
-
-/// Hashes what is written, and forgets it.
-struct Hashed(sha2::Sha256);
-
-impl Write for Hashed {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

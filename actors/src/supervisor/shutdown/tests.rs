@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::supervisor::Loss;
+use crate::supervisor::Member;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -18,10 +18,7 @@ fn budgets() -> StageBudgets {
 }
 
 fn lost() -> EndReason {
-    EndReason::ActorLost {
-        who: "the hit cache".to_owned(),
-        loss: Loss::Gone,
-    }
+    EndReason::gone(Member::Task)
 }
 
 fn broken() -> StateFault {
@@ -84,6 +81,7 @@ fn the_queue_is_worked_off_only_where_storing_works_and_no_signal_came() {
     for (reason, seconds) in [
         (lost(), 600),
         (feed, 600),
+        (EndReason::gone(Member::HitCache), 9),
         (EndReason::StreamFailures, 9),
         (EndReason::State(broken()), 9),
         (EndReason::Signal, 9),
@@ -108,13 +106,19 @@ fn a_second_signal_in_every_stage_leaves_only_the_flush() {
             Stage::State => assert_eq!(effects, []),
             stage => assert_eq!(
                 effects,
-                [Effect::Abandon(stage), Effect::Begin(Stage::State, 3 * SECOND)]
+                [
+                    Effect::Abandon(stage, Why::Signal),
+                    Effect::Begin(Stage::State, 3 * SECOND)
+                ]
             ),
         }
         let (_, effects) = state.step(Input::TimeUp(Stage::State), &budgets());
         assert_eq!(
             effects,
-            [Effect::Abandon(Stage::State), Effect::Finish(EndReason::Signal)]
+            [
+                Effect::Abandon(Stage::State, Why::TimeUp),
+                Effect::Finish(EndReason::Signal)
+            ]
         );
     }
 }
@@ -149,6 +153,7 @@ fn inputs() -> impl Strategy<Value = Input> {
         2 => reasons().prop_map(Input::End),
         3 => prop::sample::select(Stage::ALL.to_vec()).prop_map(Input::Done),
         3 => prop::sample::select(Stage::ALL.to_vec()).prop_map(Input::TimeUp),
+        1 => prop::sample::select(Stage::ALL.to_vec()).prop_map(Input::Stuck),
         1 => Just(Input::CloseFailed(broken())),
     ]
 }
@@ -182,7 +187,7 @@ proptest! {
             let (next, effects) = state.step(input, &budgets());
             prop_assert!(next.stage() >= before);
             for effect in effects {
-                if let Effect::Abandon(stage) | Effect::Hurry(stage, _) = effect {
+                if let Effect::Abandon(stage, _) | Effect::Hurry(stage, _) = effect {
                     prop_assert_eq!(stage, before);
                 }
             }
@@ -207,7 +212,7 @@ proptest! {
     fn what_comes_late_or_twice_or_for_another_stage_changes_nothing(history in histories(), stage in 0..6usize) {
         let (state, _) = run(history);
         let stage = Stage::ALL[stage];
-        for input in [Input::Done(stage), Input::TimeUp(stage)] {
+        for input in [Input::Done(stage), Input::TimeUp(stage), Input::Stuck(stage)] {
             let (next, effects) = state.clone().step(input.clone(), &budgets());
             let concerned = stage == state.stage() && STAGES.contains(&stage);
             prop_assert_eq!(concerned, !effects.is_empty());
@@ -261,7 +266,7 @@ proptest! {
                 Input::End(EndReason::State(_)) if stage == Stage::State => {}
                 Input::End(reason) => drop(failure.get_or_insert(reason.clone())),
                 Input::CloseFailed(fault) => drop(failure.get_or_insert(EndReason::State(fault.clone()))),
-                Input::Done(_) | Input::TimeUp(_) => {}
+                Input::Done(_) | Input::TimeUp(_) | Input::Stuck(_) => {}
             }
             let (next, effects) = state.step(input, &budgets());
             if let Some(Effect::Finish(reason)) = effects.last() {
