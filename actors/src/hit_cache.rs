@@ -78,6 +78,8 @@ pub struct HitCacheActor {
     draining: Option<DrainStreams>,
     drained: Vec<oneshot::Sender<Drained>>,
     stopped: bool,
+    /// A timer is set for when a full disk may have room again.
+    looks_again: bool,
     missing: MissingLog,
 }
 
@@ -108,6 +110,7 @@ impl HitCacheActor {
             draining: None,
             drained: Vec::new(),
             stopped: false,
+            looks_again: false,
             missing: MissingLog::default(),
         })
     }
@@ -119,7 +122,7 @@ impl HitCacheActor {
                 Ok(()) => {}
                 // Whoever writes says so; what can be read again is read then.
                 Err(StateFault::Full(_)) => {
-                    ctx.run_later(FULL_DISK_WAIT, Self::advance);
+                    self.look_again(ctx);
                     break;
                 }
                 Err(fault) => self.end(EndReason::State(fault)),
@@ -136,14 +139,26 @@ impl HitCacheActor {
         self.answer_waiting();
     }
 
+    /// Advances once more when a full disk may have room again.
+    fn look_again(&mut self, ctx: &mut Context<Self>) {
+        if !self.looks_again {
+            self.looks_again = true;
+            ctx.run_later(FULL_DISK_WAIT, |actor, ctx| {
+                actor.looks_again = false;
+                actor.advance(ctx);
+            });
+        }
+    }
+
     fn refill(&mut self) -> Result<(), StateFault> {
-        for ticket in self.claims.due_retries(Instant::now()) {
-            match self
-                .state
-                .pending_from(ticket, 1)?
-                .into_iter()
-                .find(|row| row.ticket == ticket)
-            {
+        let due = self.claims.due_retries(Instant::now());
+        for (index, &ticket) in due.iter().enumerate() {
+            let rows = self.state.pending_from(ticket, 1).inspect_err(|_| {
+                // Not read is not forgotten: its turn comes again.
+                self.claims
+                    .postpone(&due[index..], Instant::now() + FULL_DISK_WAIT);
+            })?;
+            match rows.into_iter().find(|row| row.ticket == ticket) {
                 Some(row) => self.claims.retry(row),
                 None => self.claims.forget(ticket),
             }
@@ -332,6 +347,9 @@ impl HitCacheActor {
             }
             match actor.state.highest_ticket() {
                 Ok(highest) => actor.highest_ticket = actor.highest_ticket.max(highest),
+                Err(StateFault::Full(_)) => {
+                    ctx.run_later(FULL_DISK_WAIT, Self::revive_missing);
+                }
                 Err(fault) => actor.end(EndReason::State(fault)),
             }
             actor.advance(ctx);

@@ -8,6 +8,7 @@ pub mod bucket;
 pub mod dispatcher;
 pub mod journal;
 pub mod state;
+pub mod suspects;
 
 pub use bucket::{Bucket, ByteStream, ObjectInfo, PartTag, UploadId};
 pub use dispatcher::{AnswerSink, Dispatcher, Pull, PullAnswer, PullFault};

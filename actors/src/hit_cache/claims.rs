@@ -239,6 +239,11 @@ impl Claims {
         due.into_iter().map(|(_, ticket)| ticket).collect()
     }
 
+    /// Tickets that were due and could not be read: their time comes again at `at`.
+    pub fn postpone(&mut self, tickets: &[u64], at: Instant) {
+        self.retries.extend(tickets.iter().map(|ticket| (at, *ticket)));
+    }
+
     /// Puts a failed stream, whose time has come, back into the queue.
     pub fn retry(&mut self, row: PendingStream) {
         self.waiting.push_back(row);
@@ -428,6 +433,23 @@ mod tests {
             assert_eq!(claims.next_job().unwrap().ticket, 1);
             claims.settle(1, Settled::StreamFailed, Instant::now());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ticket_that_could_not_be_read_comes_again() {
+        let mut claims = claims(4, 4);
+        claims.admit(vec![row(1), row(2)]);
+        for ticket in [1, 2] {
+            claims.next_job();
+            claims.settle(ticket, Settled::StreamFailed, Instant::now());
+        }
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let due = claims.due_retries(Instant::now());
+        assert_eq!(due, [1, 2]);
+        claims.postpone(&due[1..], Instant::now() + Duration::from_secs(2));
+        assert!(claims.due_retries(Instant::now()).is_empty());
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(claims.due_retries(Instant::now()), [2]);
     }
 
     #[tokio::test]
