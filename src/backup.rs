@@ -36,7 +36,6 @@ use actors::stop::StopFlag;
 use actors::stream_worker::progress::{Crew, Progress};
 use actors::stream_worker::{StoreTerms, StreamWorker};
 use actors::supervisor::{EndReason, Ended, Levers, Member, Pulse, StageBudgets, SupervisorActor, Watch};
-use actors::timestamp::Timestamp;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::ended::{StartFault, stopped_before_it_began, tell};
