@@ -229,7 +229,7 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::cell::Cell;
 
     use super::*;
 
@@ -244,8 +244,12 @@ mod tests {
     /// How long it takes, in virtual time, until the watchdog ends a process; it gets a signal after `signal`.
     async fn ended(pulse: &Pulse, signal: Option<Duration>) -> (Verdict, Duration) {
         let begun = Instant::now();
-        let signalled = async || match signal {
-            Some(signal) if begun.elapsed() < signal => tokio::time::sleep_until(begun + signal).await,
+        let (at, told) = (signal.map(|signal| begun + signal), Cell::new(false));
+        let signalled = async || match at {
+            Some(at) if !told.get() => {
+                tokio::time::sleep_until(at).await;
+                told.set(true);
+            }
             _ => std::future::pending().await,
         };
         let verdict = tokio::time::timeout(10_000 * S, verdict(LIMITS, pulse, signalled));
