@@ -285,7 +285,11 @@ async fn child_process_that_records_until_it_is_killed() {
             for number in (task..u64::MAX).step_by(4) {
                 let number = start * 1_000_000 + number;
                 let feed = format!("s{number}/binary/mapped").parse().unwrap();
-                let mark = PullMark { feed, since: at(1) };
+                let mark = PullMark {
+                    feed,
+                    since: at(1),
+                    until: at(2),
+                };
                 state.name_streams(vec![stream(number)], at(1)).await.unwrap();
                 state.record(Change::PullMarked(mark)).await.unwrap();
                 if number.is_multiple_of(5) {

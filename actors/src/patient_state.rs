@@ -174,6 +174,7 @@ mod tests {
         let mark = PullMark {
             feed: "system/insert/default".parse().unwrap(),
             since: Timestamp::default(),
+            until: Timestamp::default(),
         };
         let begun = tokio::time::Instant::now();
         state.record(Change::PullMarked(mark.clone())).await.unwrap();
@@ -192,6 +193,7 @@ mod tests {
         let mark = PullMark {
             feed: "system/insert/default".parse().unwrap(),
             since: Timestamp::default(),
+            until: Timestamp::default(),
         };
         assert_eq!(
             state.record(Change::PullMarked(mark)).await,

@@ -57,6 +57,7 @@ pub(super) async fn pull(
 ) -> Result<Pulled, BatchFault> {
     let feed = &pull.feed;
     let since = Timestamp::now();
+    let until = since.after(pull.deadline);
     let file = BatchFile {
         feed: feed.clone(),
         seq: ports.next_seq(),
@@ -77,6 +78,7 @@ pub(super) async fn pull(
         .record(Change::PullMarked(PullMark {
             feed: feed.clone(),
             since,
+            until,
         }))
         .await?;
     fault_point::pass(FaultPoint::PullMarked);
@@ -92,7 +94,12 @@ pub(super) async fn pull(
     }));
     let mut intake = Intake::new(incoming, room);
     let answered = ports.dispatcher.pull(pull, &mut intake).await;
-    let ledger = Ledger { ports, feed, since };
+    let ledger = Ledger {
+        ports,
+        feed,
+        since,
+        until,
+    };
     match answered {
         Err(PullFault::Refused(fault)) => {
             ports.state.record(Change::PullEnded(feed.clone(), None)).await?;
@@ -146,6 +153,8 @@ struct Ledger<'a> {
     ports: &'a FeedPorts,
     feed: &'a Feed,
     since: Timestamp,
+    /// Until when the dispatcher may collect for it, also where the answer breaks off before.
+    until: Timestamp,
 }
 
 impl Ledger<'_> {
@@ -153,7 +162,7 @@ impl Ledger<'_> {
         let suspect = SuspectPull {
             feed: self.feed.clone(),
             since: self.since,
-            until: Timestamp::now(),
+            until: Timestamp::now().max(self.until),
             reason,
         };
         log::warn!(

@@ -142,7 +142,8 @@ async fn suspect_marks(ports: &FeedPorts) -> Result<(), StateFault> {
         let suspect = SuspectPull {
             feed: mark.feed.clone(),
             since: mark.since,
-            until: Timestamp::now(),
+            // The dispatcher goes on collecting for a client that has gone: a quick start must not cut that off.
+            until: Timestamp::now().max(mark.until),
             reason,
         };
         ports

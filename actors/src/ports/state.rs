@@ -27,6 +27,9 @@ pub struct PullMark {
     pub feed: Feed,
     /// When the pull was about to be sent.
     pub since: Timestamp,
+    /// Until when the dispatcher may collect for it, though nobody waits any more.
+    #[serde(default)]
+    pub until: Timestamp,
 }
 
 /// Names a bundle that ends with this event.

@@ -249,6 +249,7 @@ mod tests {
         let mark = PullMark {
             feed,
             since: Timestamp::from_micros(1),
+            until: Timestamp::from_micros(2),
         };
         assert!(first.record(Change::PullMarked(mark)).await.is_err());
         assert_eq!(second.marks().unwrap(), []);

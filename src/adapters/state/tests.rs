@@ -149,7 +149,8 @@ fn step() -> impl Strategy<Value = Step> {
     let change = prop_oneof![
         Just(Change::PullMarked(PullMark {
             feed: feed(),
-            since: at(1)
+            since: at(1),
+            until: at(2),
         })),
         (0..3_i64).prop_map(|since| Change::PullEnded(feed(), Some(suspect(since)))),
         seq.clone().prop_map(|seq| Change::BatchJournaled(batch(seq))),

@@ -229,11 +229,12 @@ async fn a_mark_found_at_a_start_is_a_suspect_pull() {
         let next = world.crash();
         let _running = next.start().await;
         seconds(1).await;
-        assert_eq!(next.suspects().len(), 1);
+        let suspects = next.suspects();
+        assert_eq!(suspects.len(), 1);
+        assert!(suspects[0].reason.contains("in flight when the program ended"));
         assert!(
-            next.suspects()[0]
-                .reason
-                .contains("in flight when the program ended")
+            suspects[0].until.since(suspects[0].since) >= std::time::Duration::from_secs(1),
+            "the dispatcher goes on collecting until the deadline of the pull"
         );
     })
     .await;

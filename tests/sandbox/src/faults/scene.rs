@@ -218,7 +218,7 @@ impl Scene {
                 pending: counts.pending,
                 missing: counts.missing,
                 failed: counts.failed,
-                suspects: counts.suspect_pulls,
+                suspects: state.suspect_pulls()?.iter().map(|span| span.pulls).sum(),
                 marks: state.marks()?.len() as u64,
                 batches: state.batches()?.len() as u64,
                 sealed: state.sealed()?.len() as u64,

@@ -18,6 +18,7 @@ fn mark(feed: &Feed, since: i64) -> PullMark {
     PullMark {
         feed: feed.clone(),
         since: at(since),
+        until: at(since + 1),
     }
 }
 
