@@ -42,7 +42,7 @@ pub struct InvalidEvent {
     pub reason: String,
 }
 
-/// What [`scan`] found.
+/// What [`scan`](super::bulk::scan) found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scanned {
     /// For the row of the batch.
