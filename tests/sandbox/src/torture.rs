@@ -10,7 +10,7 @@
 //! | What is it that must not be lost? | [`verdict`] |
 //! | Who says that it had reached local disk? | [`witness`] |
 //! | When is the program killed, and what goes wrong around it? | [`plan`] |
-//! | How does one run go? | [`run`] |
+//! | How does one run go? | [`mod@run`] |
 
 pub mod plan;
 pub mod run;
