@@ -189,13 +189,7 @@ async fn a_stop_that_could_not_close_local_state_is_no_good_order() {
 #[tokio::test(start_paused = true)]
 async fn a_feed_that_cannot_go_on_ends_the_program_and_the_queue_is_worked_off() {
     locally(async {
-        let world = World {
-            stream_gate: Gate::new(),
-            ..World::new()
-        };
-        world
-            .dispatcher
-            .answer(&world.feed, Answer::events(20, &bulk(V6, 0..20)));
+        let world = World::with_streams_held(20);
         let running = world.start().await;
         let supervised = Supervised::over(&world, &running, Ok(()));
         seconds(1).await;
@@ -220,13 +214,7 @@ async fn a_feed_that_cannot_go_on_ends_the_program_and_the_queue_is_worked_off()
 #[tokio::test(start_paused = true)]
 async fn a_signal_cuts_the_working_off_short() {
     locally(async {
-        let world = World {
-            stream_gate: Gate::new(),
-            ..World::new()
-        };
-        world
-            .dispatcher
-            .answer(&world.feed, Answer::events(20, &bulk(V6, 0..20)));
+        let world = World::with_streams_held(20);
         let running = world.start().await;
         let supervised = Supervised::over(&world, &running, Ok(()));
         seconds(1).await;
@@ -249,13 +237,7 @@ async fn a_signal_cuts_the_working_off_short() {
 #[tokio::test(start_paused = true)]
 async fn a_signal_during_the_working_off_leaves_what_is_not_out_in_local_state() {
     locally(async {
-        let world = World {
-            stream_gate: Gate::new(),
-            ..World::new()
-        };
-        world
-            .dispatcher
-            .answer(&world.feed, Answer::events(20, &bulk(V6, 0..20)));
+        let world = World::with_streams_held(20);
         let running = world.start().await;
         let supervised = Supervised::over(&world, &running, Ok(()));
         seconds(1).await;

@@ -13,7 +13,7 @@ use crate::ports::LocalState;
 use crate::stream_id::StreamId;
 use crate::stream_worker::progress::LONGEST_SILENCE;
 use crate::supervisor::{EndReason, Loss, Member};
-use crate::testkit::{Answer, Gate};
+use crate::testkit::Answer;
 
 /// An actor that is told so looks at no further message, though it is there.
 #[derive(Message)]
@@ -125,13 +125,7 @@ async fn a_worker_that_gets_nothing_done_is_found_out_and_a_slow_one_is_not() {
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_hangs_is_not_waited_for_when_only_its_stream_is_out() {
     locally(async {
-        let world = World {
-            stream_gate: Gate::new(),
-            ..World::new()
-        };
-        world
-            .dispatcher
-            .answer(&world.feed, Answer::events(3, &bulk(V6, 0..3)));
+        let world = World::with_streams_held(3);
         let running = world.start().await;
         let supervised = Supervised::over(&world, &running, Ok(()));
         world.stream_gate.arrived(1).await;

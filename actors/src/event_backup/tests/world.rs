@@ -26,7 +26,7 @@ use crate::statistics::Statistics;
 use crate::stop::StopFlag;
 use crate::stream_id::StreamId;
 use crate::stream_worker::{StoreStream, StreamOutcome};
-use crate::testkit::{FakeBucket, FakeDispatcher, Gate, MemoryJournal, MemoryState};
+use crate::testkit::{Answer, FakeBucket, FakeDispatcher, Gate, MemoryJournal, MemoryState};
 
 /// Stores every stream as soon as its gate is open, unless there is an outage.
 struct FakeWorker {
@@ -120,6 +120,19 @@ impl World {
             room: 64 << 20,
             outage: Rc::default(),
         }
+    }
+
+    /// One answer of so many events, whose streams no worker gets done before the gate is opened.
+    pub(super) fn with_streams_held(events: u32) -> Self {
+        let world = Self {
+            stream_gate: Gate::new(),
+            ..Self::new()
+        };
+        world.dispatcher.answer(
+            &world.feed,
+            Answer::events(events.into(), &bulk(ModelVersion::V6, 0..events)),
+        );
+        world
     }
 
     /// What a kill leaves: the outside as it is, and of the inside only what is durable.
