@@ -55,6 +55,7 @@ pub mod path_segment;
 pub mod patient_state;
 pub mod ports;
 pub mod pull_answer;
+pub mod restore;
 pub mod retry;
 pub mod statistics;
 pub mod stop;
