@@ -1,0 +1,89 @@
+//! Bundles in the order of their time, from a listing that is almost in it.
+//!
+//! A listing is in the order of the text of keys, and the text of a time is as long as needed: `…40.5Z` comes
+//! before `…40Z`. But up to the seconds all have the same width, so that only bundles of one second can be out of
+//! order: it is enough to hold those of one second back, and memory does not grow with the number of bundles.
+
+use crate::object_key::BundleKey;
+
+/// Sorts bundles of one feed that come in the order of a listing.
+#[derive(Debug, Default)]
+pub struct InTimeOrder {
+    /// Bundles of one second, all that have come.
+    held: Vec<BundleKey>,
+}
+
+const SECOND: i64 = 1_000_000;
+
+impl InTimeOrder {
+    /// Takes the next bundle of the listing; returns those that no later one can precede, in order.
+    pub fn push(&mut self, key: BundleKey) -> Vec<BundleKey> {
+        let second = |key: &BundleKey| key.timestamp().as_micros().div_euclid(SECOND);
+        let ready = match self.held.first() {
+            Some(held) if second(held) != second(&key) => self.finish(),
+            _ => Vec::new(),
+        };
+        self.held.push(key);
+        ready
+    }
+
+    /// The listing is over: the rest, in order.
+    pub fn finish(&mut self) -> Vec<BundleKey> {
+        let mut ready = std::mem::take(&mut self.held);
+        ready.sort_by_cached_key(|key| (key.timestamp(), key.to_string()));
+        ready
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::timestamp::Timestamp;
+
+    fn restored(mut listing: Vec<String>) -> Vec<String> {
+        listing.sort();
+        let mut order = InTimeOrder::default();
+        let mut all: Vec<BundleKey> = listing
+            .iter()
+            .flat_map(|key| order.push(key.parse().unwrap()))
+            .collect();
+        all.extend(order.finish());
+        all.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn trimmed_digits_do_not_change_the_order() {
+        let feed = "samples/binary/mapped";
+        let expected: Vec<String> = [
+            "00:00:39.9Z-1-b",
+            "00:00:40Z-1-a",
+            "00:00:40.05Z-1-a",
+            "00:00:40.5Z-1-a",
+            "00:00:41Z-1-a",
+        ]
+        .iter()
+        .map(|name| format!("{feed}/2025-07-30T{name}"))
+        .collect();
+        let mut text = expected.clone();
+        text.sort();
+        assert_ne!(text, expected, "the case must be one");
+        assert_eq!(restored(expected.clone()), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn any_times_come_in_their_order(micros in proptest::collection::vec(0_i64..5_000_000, 0..60)) {
+            let key = |micros: &i64| {
+                let feed = "samples/binary/mapped".parse().unwrap();
+                BundleKey::new(feed, Timestamp::from_micros(1_700_000_000_000_000 + micros), 1, "k")
+            };
+            let keys: Vec<BundleKey> = micros.iter().map(key).collect();
+            let times: Vec<_> = restored(keys.iter().map(ToString::to_string).collect()).iter()
+                .map(|key| key.parse::<BundleKey>().unwrap().timestamp()).collect();
+            prop_assert_eq!(times.len(), keys.len());
+            prop_assert!(times.is_sorted());
+        }
+    }
+}
