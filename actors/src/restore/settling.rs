@@ -20,6 +20,8 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use crate::ports::target::Refused;
+
 /// What the dispatcher answered to a run of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -45,15 +47,6 @@ pub enum Answer {
         /// What came back.
         reason: String,
     },
-}
-
-/// An event that the dispatcher refused by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// Its Kafka key, where the answer tells it.
-    pub kafka_key: Option<String>,
-    /// Why.
-    pub reason: String,
 }
 
 /// What became of the events of a bundle.

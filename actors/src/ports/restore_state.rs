@@ -1,0 +1,207 @@
+//! Local state of a restore: how far it has come, and what it could not put back.
+//!
+//! Checkpoints belong to one restore ([`RestoreId`]) that is not finished. Figures are part of the checkpoints that
+//! they belong to, so that what is repeated after a crash is not counted twice. Dead letters outlive the restore.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::archive::Store;
+use super::state::StateFault;
+use crate::feed::Feed;
+use crate::timestamp::Timestamp;
+
+/// Which restore: whatever differs here has checkpoints of its own. All text without secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreId {
+    /// Endpoint, buckets and folder.
+    pub bucket: String,
+    /// The dispatcher's URLs.
+    pub target: String,
+    /// What was selected, in one form whatever the order of options.
+    pub selection: String,
+}
+
+/// A restore that has begun and is not finished.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// When its first start began.
+    pub begun: Timestamp,
+    /// How many starts it has had, this one included.
+    pub starts: u32,
+}
+
+/// A range of keys of the bucket of streams, worked off in their order: `{source}/{label}/` and its bounds.
+pub type LaneName = String;
+
+/// How far a lane has come, and what became of its objects up to there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneMark {
+    /// Everything up to this key is done.
+    pub key: String,
+    /// What was done up to there, in all starts.
+    pub figures: StreamFigures,
+}
+
+/// What became of stream objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamFigures {
+    /// Uploaded and verified.
+    pub restored: u64,
+    /// The dispatcher had them already (`--skip-existing`, or the last pass).
+    pub there: u64,
+    /// Given up; each is a dead letter.
+    pub dead: u64,
+    /// Bytes of objects done with, as stored.
+    pub bytes: u64,
+}
+
+/// What became of the events of a bundle, or of many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventFigures {
+    /// Bundles.
+    pub bundles: u64,
+    /// Bundles that could not be read at all; each is a dead letter, and the events that its name tells are `dead`.
+    pub unreadable: u64,
+    /// In the bundles: the sum of the four below.
+    pub events: u64,
+    /// Decoded and found valid by the dispatcher.
+    pub accepted: u64,
+    /// Refused by name; each is a dead letter.
+    pub refused: u64,
+    /// Filtered, or older than the source keeps.
+    pub filtered: u64,
+    /// Given up; each is a dead letter.
+    pub dead: u64,
+    /// Bytes of objects done with, as stored.
+    pub bytes: u64,
+}
+
+/// A bundle whose events have all come to their fate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleDone {
+    /// Its feed.
+    pub feed: Feed,
+    /// The time in its name.
+    pub timestamp: Timestamp,
+    /// Its key as listed.
+    pub key: String,
+    /// Its size as listed: another size is another bundle.
+    pub size: u64,
+    /// What became of it.
+    pub figures: EventFigures,
+}
+
+/// What could not be put back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Which bucket.
+    pub store: Store,
+    /// The key of the object, as listed.
+    pub key: String,
+    /// Which of its events, counted from 0; `None` for the whole object.
+    pub event: Option<u64>,
+    /// The Kafka key of the event, where it could be read.
+    pub kafka_key: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was given up last.
+    pub since: Timestamp,
+    /// The length of the event's bytes that are kept beside it, as a bulk of one event; 0 if none are.
+    pub event_bytes: u64,
+}
+
+/// One change of the facts. Durable when [`RestoreState::record`] returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestoreChange {
+    /// A lane has come so far.
+    LaneReached(LaneName, LaneMark),
+    /// A bundle is done.
+    BundleDone(BundleDone),
+    /// Something was given up, with the bulk of one event that it is, if it is one. Replaces an earlier letter of
+    /// the same store, key and event, and adds to its attempts.
+    GivenUp(DeadLetter, Option<bytes::Bytes>),
+    /// A letter was put back after all.
+    LetterSettled(DeadLetter),
+    /// This restore is finished: its checkpoints go, its dead letters stay.
+    Finished,
+}
+
+/// The place of a dead letter in the order of letters; opaque.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LetterPlace(pub Vec<u8>);
+
+/// Rows that survive a crash. Reads see every change whose [`RestoreState::record`] has returned.
+#[async_trait(?Send)]
+pub trait RestoreState {
+    /// Takes up the unfinished restore of this id, or begins one (always, if `from_start`, which drops its
+    /// checkpoints). Checkpoints of other ids stay.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    async fn begin(&self, id: &RestoreId, from_start: bool, now: Timestamp)
+    -> Result<Unfinished, StateFault>;
+
+    /// What an unfinished restore of this id has come to, without taking it up; for a plan.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn unfinished(&self, id: &RestoreId) -> Result<Option<Unfinished>, StateFault>;
+
+    /// Makes a change of the restore that has [begun](RestoreState::begin) durable, and only then returns.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    async fn record(&self, change: RestoreChange) -> Result<(), StateFault>;
+
+    /// How far a lane has come.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn lane(&self, lane: &str) -> Result<Option<LaneMark>, StateFault>;
+
+    /// The marks of all lanes whose names begin with `prefix`.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn lanes(&self, prefix: &str) -> Result<Vec<(LaneName, LaneMark)>, StateFault>;
+
+    /// What became of a bundle, if it is done.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn done(
+        &self,
+        feed: &Feed,
+        timestamp: Timestamp,
+        key: &str,
+        size: u64,
+    ) -> Result<Option<EventFigures>, StateFault>;
+
+    /// The sum over all bundles of a feed that are done.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn feed_figures(&self, feed: &Feed) -> Result<EventFigures, StateFault>;
+
+    /// Up to `limit` dead letters of all restores that follow `after`, with their places.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn letters_from(
+        &self,
+        after: Option<&LetterPlace>,
+        limit: usize,
+    ) -> Result<Vec<(LetterPlace, DeadLetter)>, StateFault>;
+
+    /// The bulk of one event that is kept with a letter.
+    ///
+    /// # Errors
+    /// See [`StateFault`]; broken if it should be there and is not.
+    async fn letter_event(&self, letter: &DeadLetter) -> Result<Option<bytes::Bytes>, StateFault>;
+
+    /// How many dead letters there are, of all restores.
+    fn letter_count(&self) -> u64;
+}
