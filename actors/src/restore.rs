@@ -18,5 +18,8 @@
 //! order of time, for which it is enough to hold one second back ([`in_time_order`]).
 
 pub mod in_time_order;
+pub mod listed_key;
 pub mod low_water;
+pub mod progress;
+pub mod selection;
 pub mod settling;
