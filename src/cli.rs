@@ -1,5 +1,7 @@
 //! The command line. Settings come from the environment; the command line says what to do with them.
 
+mod restore;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -7,6 +9,7 @@ use actors::feed::SourceName;
 use actors::stream_id::StreamId;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+pub use self::restore::Restore;
 use crate::settings::Mode;
 use crate::settings::catalogue::{NOTHING_YET, Preset, SETTINGS, Setting};
 
@@ -51,9 +54,9 @@ enum Subcommands {
     /// Copy events and binaries from the dispatcher into the bucket until told to stop (SIGTERM, SIGINT).
     #[command(after_help = WHERE_SETTINGS_ARE)]
     Backup,
-    /// Put everything back. Not supported yet.
-    #[command(after_help = WHERE_SETTINGS_ARE)]
-    Restore,
+    /// Put everything back, or what is selected: from the bucket into the dispatcher.
+    #[command(after_help = restore::HELP)]
+    Restore(Box<Restore>),
     /// Scrape a few events of each feed into a folder, as Avro bulks and as readable JSON.
     #[command(after_help = WHERE_SETTINGS_ARE)]
     GetSamples(GetSamples),
@@ -121,8 +124,10 @@ pub struct GetSamples {
 /// What the command line asks for.
 #[derive(Clone, Debug)]
 pub enum Task {
-    /// One of the modes.
-    Mode(Mode),
+    /// Back up.
+    Backup,
+    /// Restore, or plan to.
+    Restore(Box<Restore>),
     /// Whatever `BK__MODE` says.
     AsSet,
     /// Scrape samples.
@@ -157,7 +162,7 @@ impl CommandLine {
     fn subcommand_mode(&self) -> Option<Option<Mode>> {
         self.command.as_ref().map(|command| match command {
             Subcommands::Backup => Some(Mode::Backup),
-            Subcommands::Restore => Some(Mode::Restore),
+            Subcommands::Restore(_) => Some(Mode::Restore),
             Subcommands::GetSamples(_) | Subcommands::FailedStreams(_) | Subcommands::SuspectPulls(_) => None,
         })
     }
@@ -168,9 +173,9 @@ impl CommandLine {
             (Some(Subcommands::GetSamples(samples)), _) => Task::GetSamples(samples.clone()),
             (Some(Subcommands::FailedStreams(wanted)), _) => Task::FailedStreams(wanted.clone()),
             (Some(Subcommands::SuspectPulls(wanted)), _) => Task::SuspectPulls(wanted.clone()),
-            (Some(Subcommands::Backup), _) => Task::Mode(Mode::Backup),
-            (Some(Subcommands::Restore), _) => Task::Mode(Mode::Restore),
-            (None, Some(mode)) => Task::Mode(mode.into()),
+            (Some(Subcommands::Backup), _) | (None, Some(ModeName::Backup)) => Task::Backup,
+            (Some(Subcommands::Restore(wanted)), _) => Task::Restore(wanted.clone()),
+            (None, Some(ModeName::Restore)) => Task::Restore(Box::default()),
             (None, None) => Task::AsSet,
         }
     }
@@ -212,6 +217,7 @@ Examples:
   BK__EXTERNAL_BACKUP__ACCESS_KEY=… BK__EXTERNAL_BACKUP__SECRET_KEY=… \\
   BK__SOURCES='sources: {samples: {}}' azul-backup backup
   azul-backup --config backup.yaml --mode backup
+  azul-backup restore --plan
   azul-backup get-samples --out samples --count 5
   BK__LOCAL_DATA__ROOTDIR=/var/lib/azul-backup azul-backup failed-streams
 
@@ -219,12 +225,13 @@ Exit codes:
   0  done; a backup: ended in good order after a signal
   1  failed; local state keeps what is still to be done for the next start
   2  the settings or the command line are of no use: nothing was started
+  3  a restore is finished, but something was dead-lettered or refused
 
 Settings:
   Environment variables, as BK__A__B or as BK.A.B (BK__ wins), over the file of --config, over the defaults.
   In the file BK__A__B is b below a, in lower case. An empty value counts as not set.
-  What is required is required of a backup; get-samples needs nothing of BK__EXTERNAL_BACKUP__…, and
-  failed-streams and suspect-pulls need nothing but BK__LOCAL_DATA__ROOTDIR.
+  What is required is required of backup and restore; get-samples needs nothing of BK__EXTERNAL_BACKUP__…,
+  and failed-streams and suspect-pulls need nothing but BK__LOCAL_DATA__ROOTDIR.
 ";
 
 /// What `--help` says below the options: examples, exit codes, and every setting.

@@ -6,7 +6,7 @@
 //! | What does this setting do? | [`settings::catalogue`] |
 //! | What does the command line accept? | [`cli`] |
 //! | What do exit codes mean? | [`exit`] |
-//! | How is everything put together? | [`backup`] |
+//! | How is everything put together? | [`backup`], [`restore`] |
 //! | How does a command speak to a running backup? | [`local_socket`] |
 
 pub mod adapters;
@@ -17,6 +17,7 @@ pub mod commands;
 pub mod exit;
 pub mod local_socket;
 pub mod logging;
+pub mod restore;
 pub mod settings;
 
 use std::ffi::OsString;
@@ -45,6 +46,10 @@ pub fn main_with_args(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             settings.effective.log(log_settings.pretty);
             backup::run(*settings, log_settings.pretty)
         }
+        Ok(Work::Restore(wanted)) => {
+            wanted.settings.effective.log(log_settings.pretty);
+            restore::run(*wanted, log_settings.pretty)
+        }
         Ok(Work::GetSamples(settings, wanted)) => {
             settings.effective.log_odd();
             commands::get_samples::run(&settings, &wanted)
@@ -68,6 +73,7 @@ pub fn main_with_args(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 /// What is to be done, with all that it needs.
 enum Work {
     Backup(Box<Settings>),
+    Restore(Box<restore::Wanted>),
     GetSamples(Box<SampleSettings>, cli::GetSamples),
     FailedStreams(StateSettings, cli::FailedStreams),
     SuspectPulls(StateSettings, cli::SuspectPulls),
@@ -85,27 +91,24 @@ fn read(task: Task, layers: &Layers, log_faults: Option<SettingFaults>) -> Resul
         Task::SuspectPulls(wanted) => {
             StateSettings::for_state(layers).map(|settings| Work::SuspectPulls(settings, wanted))
         }
-        Task::Mode(mode) => in_mode(mode, layers),
+        Task::Backup => backup_of(layers),
+        Task::Restore(wanted) => restore_of(layers, &wanted),
         Task::AsSet => match settings::mode(layers) {
-            Ok(mode) => in_mode(mode, layers),
+            Ok(Mode::Backup) => backup_of(layers),
+            Ok(Mode::Restore) => restore_of(layers, &cli::Restore::default()),
             // The other faults are told at once all the same.
-            Err(faults) => SettingFaults::with(Some(faults), in_mode(Mode::Backup, layers)),
+            Err(faults) => SettingFaults::with(Some(faults), backup_of(layers)),
         },
     };
     SettingFaults::with(log_faults, work)
 }
 
-fn in_mode(mode: Mode, layers: &Layers) -> Result<Work, SettingFaults> {
-    match mode {
-        Mode::Backup => Settings::for_backup(layers).map(|settings| Work::Backup(Box::new(settings))),
-        // The other faults are told at once all the same.
-        Mode::Restore => SettingFaults::with(
-            Some(SettingFaults::one(
-                "restore is not supported yet: it comes with a later version; until then only backup runs",
-            )),
-            in_mode(Mode::Backup, layers),
-        ),
-    }
+fn backup_of(layers: &Layers) -> Result<Work, SettingFaults> {
+    Settings::for_backup(layers).map(|settings| Work::Backup(Box::new(settings)))
+}
+
+fn restore_of(layers: &Layers, options: &cli::Restore) -> Result<Work, SettingFaults> {
+    restore::Wanted::read(layers, options).map(|wanted| Work::Restore(Box::new(wanted)))
 }
 
 /// Every fault on a line of its own, whatever the filters of logging let through.

@@ -11,6 +11,7 @@ pub mod fault;
 pub mod layers;
 pub mod logging;
 mod reader;
+mod restore;
 pub mod secret;
 pub mod sources;
 mod stages;
@@ -25,6 +26,7 @@ use actors::retry::RetryPolicy;
 
 pub use self::fault::{SettingFault, SettingFaults};
 pub use self::layers::{Environment, Layers};
+pub use self::restore::RestoreSettings;
 pub use self::secret::Secret;
 pub use self::sources::{Source, Sources};
 pub use self::stages::{STOP_GRACE, StageSettings};
@@ -39,7 +41,7 @@ use self::reader::{Reader, Reason};
 pub enum Mode {
     /// Copy from the dispatcher into the bucket, for ever.
     Backup,
-    /// Put back what is in the bucket. Not there yet.
+    /// Put back what is in the bucket.
     Restore,
 }
 
@@ -153,7 +155,9 @@ impl Settings {
     /// Every fault, the use of features that are not there yet included.
     pub fn for_backup(layers: &Layers) -> Result<Self, SettingFaults> {
         let mut reader = Reader::new(layers);
-        reader.refuse_what_comes_later();
+        reader.refuse_what_comes_later(|_| true);
+        // Of no use to a backup; but a bad value is told wherever it is met.
+        restore::restore_type(&mut reader);
         let common = Common::read(&mut reader);
         let bucket = bucket(&mut reader);
         let (events, streams) = (events(&mut reader), streams(&mut reader));
@@ -261,7 +265,7 @@ pub fn mode(layers: &Layers) -> Result<Mode, SettingFaults> {
     reader.finish(mode)
 }
 
-/// What backup and samples share.
+/// What backup, restore and samples share.
 struct Common {
     dispatcher: DispatcherSettings,
     sources: Sources,
@@ -397,7 +401,7 @@ fn events(reader: &mut Reader<'_>) -> Option<EventSettings> {
 }
 
 fn streams(reader: &mut Reader<'_>) -> Option<StreamSettings> {
-    let workers = reader.number("BK__STREAM_ROUTINE_COUNT", 1..=1000);
+    let workers = stream_workers(reader);
     let channel_size = reader.number("BK__STREAM_CHANNEL_SIZE", 1..=1_000_000);
     let consecutive_failures = reader.number("BK__CONSECUTIVE_BACKUP_STREAM_FAILURES", 1..=1_000_000);
     let hit_cache_size = reader.number("BK__HIT_CACHE_SIZE", 1..=10_000_000);
@@ -407,6 +411,10 @@ fn streams(reader: &mut Reader<'_>) -> Option<StreamSettings> {
         consecutive_failures: consecutive_failures?,
         hit_cache_size: hit_cache_size?,
     })
+}
+
+fn stream_workers(reader: &mut Reader<'_>) -> Option<usize> {
+    reader.number("BK__STREAM_ROUTINE_COUNT", 1..=1000)
 }
 
 fn is_given(reader: &Reader<'_>, variable: &str) -> bool {

@@ -88,20 +88,92 @@ fn subcommand_option_and_variable_ask_for_the_same() {
 }
 
 #[test]
-fn restore_is_refused_however_it_is_asked_for() {
+fn a_restore_is_asked_for_in_three_ways_and_needs_only_its_own_settings() {
     for (arguments, variables) in [
         (&["restore"][..], &[][..]),
         (&["--mode", "restore"], &[("BK__MODE", "backup")]),
-        (&[], &[("BK__MODE", "restore")]),
+        (
+            &[],
+            &[("BK__MODE", "restore"), ("BK__HIT_CACHE_SIZE", "nonsense")],
+        ),
     ] {
         let output = run(arguments, variables);
         assert_eq!(output.status.code(), Some(2));
         let told = told(&output);
-        assert!(told.contains("restore is not supported yet"), "{told}");
-        // What else is wrong is told with it, as for a backup.
         assert!(told.contains("BK__DISPATCHER_EVENTS is not set"), "{told}");
-        assert!(told.contains("6 faults in the settings"), "{told}");
+        assert!(told.contains("5 faults in the settings"), "{told}");
     }
+}
+
+#[test]
+fn help_of_restore_tells_selection_exit_codes_and_examples() {
+    let output = run(&["restore", "--help"], &[]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(text(&output.stdout));
+}
+
+/// What a restore cannot do without; nothing is ever connected to.
+const RESTORE: [(&str, &str); 5] = [
+    ("BK__DISPATCHER_EVENTS", "http://127.0.0.1:1"),
+    ("BK__EXTERNAL_BACKUP__ENDPOINT", "127.0.0.1:1"),
+    ("BK__EXTERNAL_BACKUP__ACCESS_KEY", "access"),
+    ("BK__EXTERNAL_BACKUP__SECRET_KEY", "hunter2"),
+    (
+        "BK__SOURCES",
+        "sources: {samples: {}, private: {exclude_from_backup: true}}",
+    ),
+];
+
+#[test]
+fn a_selection_of_no_use_ends_with_2_before_anything_starts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, "# two\nsamples\n").expect("written");
+    let keys = keys.display().to_string();
+    let hash = "ab".repeat(32);
+    for (arguments, variables, reason) in [
+        (
+            &["--source", "sampels"][..],
+            None,
+            "--source sampels: BK__SOURCES does not name it; it names private (excluded), samples",
+        ),
+        (
+            &["--since", "2025-07-02", "--until", "2025-07-01"],
+            None,
+            "is not before --until 2025-07-01T00:00:00Z",
+        ),
+        (
+            &["--sha256", &hash],
+            Some(("BK__RESTORE_TYPE", "events")),
+            "--sha256 can only select streams",
+        ),
+        (&["--keys-from", &keys], None, "line 2: `samples` is neither"),
+        (
+            &["--keys-from", "/nonexistent"],
+            None,
+            "--keys-from /nonexistent: it cannot be read: No such file",
+        ),
+        (
+            &["--source", "private", "--model", "insert"],
+            None,
+            "no feed is of that --source",
+        ),
+    ] {
+        let variables: Vec<_> = RESTORE.into_iter().chain(variables).collect();
+        let output = run(&[&["restore"], arguments].concat(), &variables);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let told = told(&output);
+        assert!(
+            told.contains(reason) && told.contains("one fault in the settings"),
+            "{told}"
+        );
+    }
+    // Faults of both are told at once.
+    let output = run(
+        &["restore", "--since", "2025-07-02", "--until", "2025-07-01"],
+        &[],
+    );
+    assert!(told(&output).contains("6 faults in the settings"));
 }
 
 #[test]
@@ -113,6 +185,13 @@ fn a_command_line_of_no_use_ends_with_2() {
         &["--mode", "backup", "restore"],
         &["--mode", "backup", "get-samples", "--out", "x"],
         &["upload"],
+        &["restore", "--since", "yesterday"],
+        &["restore", "--action", "binary_sourced"],
+        &["restore", "--model", "status"],
+        &["restore", "--sha256", "abc"],
+        &["restore", "--label", "../content"],
+        &["restore", "--source", "a/b"],
+        &["--mode", "restore", "backup"],
     ] {
         let output = run(arguments, &[]);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");

@@ -148,13 +148,13 @@ pub static SETTINGS: &[Setting] = &[
         "BK__DISPATCHER_EVENTS",
         Unset,
         "an http:// or https:// URL without user, query and fragment",
-        "Base URL of the dispatcher that events come from.",
+        "Base URL of the dispatcher that events come from; for a restore, where they go.",
     ),
     Setting::new(
         "BK__DISPATCHER_STREAMS",
         As("BK__DISPATCHER_EVENTS"),
         "an http:// or https:// URL without user, query and fragment",
-        "Base URL of the dispatcher that binaries come from.",
+        "Base URL of the dispatcher that binaries come from; for a restore, where they go.",
     ),
     Setting::new(
         "BK__DEPLOYMENT_KEY",
@@ -333,16 +333,15 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(
         "BK__RESTORE_TYPE",
         Value("all"),
-        "all",
-        "What a restore brings back: all, streams or events.",
-    )
-    .later("restore", |text| text == "all", "leave it unset, or all"),
+        "all, streams or events",
+        "What a restore brings back.",
+    ),
     Setting::new(
         "BK__SOURCES",
         Unset,
         "YAML or JSON: sources: {NAME: {exclude_from_backup: true or false, \
          expire_events_after: \"N days|weeks|months|years\", …}}",
-        "The sources to back up, as Azul's own configuration lists them; other keys of a source are ignored. With \
+        "The sources to back up, or to restore, as Azul's own configuration lists them; other keys of a source are ignored. With \
          expire_events_after, a stream that events go on naming is written again once its object is older than half \
          of that time, lest it age off.",
     ),

@@ -149,9 +149,13 @@ impl<'a> Reader<'a> {
         self.required(variable, |text| value::boolean(text).ok_or_else(Reason::new))
     }
 
-    /// Refuses what is turned on and comes with a later version, and notes defaults that have no effect yet.
-    pub fn refuse_what_comes_later(&mut self) {
-        for setting in SETTINGS.iter().filter(|setting| setting.later.is_some()) {
+    /// Refuses what is turned on and comes with a later version, and notes defaults that have no effect yet; of
+    /// those settings that are of any concern.
+    pub fn refuse_what_comes_later(&mut self, concerns: impl Fn(&Setting) -> bool) {
+        for setting in SETTINGS
+            .iter()
+            .filter(|setting| setting.later.is_some() && concerns(setting))
+        {
             let Some((at, text)) = self.text(setting) else {
                 continue;
             };

@@ -122,7 +122,6 @@ fn what_comes_later_is_refused_when_it_is_set() {
         ("BK__EXTERNAL_BACKUP__AES_STATE", "readonly"),
         ("BK__EXTERNAL_BACKUP__AES_KEY", "hunter2hunter2hunter2123"),
         ("BK__RECHECK_SHARE", "0.05"),
-        ("BK__RESTORE_TYPE", "events"),
         ("BK__ENABLE_AUTOMATIC_AGEOFF", "true"),
         ("BK__ENABLE_AUTOMATIC_AGEOFF_CLEANUP", "1"),
         ("BK__METRICS_LISTEN", "0.0.0.0:8900"),
@@ -135,7 +134,7 @@ fn the_off_values_of_what_comes_later_are_accepted() {
         ("BK__EXTERNAL_BACKUP__BUCKET", ""),
         ("BK__EXTERNAL_BACKUP__AES_STATE", "disabled"),
         ("BK__RECHECK_SHARE", "0"),
-        ("BK__RESTORE_TYPE", "all"),
+        ("BK__RESTORE_TYPE", "events"),
         ("BK__ENABLE_AUTOMATIC_AGEOFF", "False"),
     ])
     .unwrap();
