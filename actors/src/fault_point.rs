@@ -17,7 +17,7 @@ use std::time::Duration;
 
 macro_rules! fault_points {
     ($($(#[doc = $doc:literal])+ $point:ident = $name:literal,)+) => {
-        /// The instants: of a start, of a batch, of its streams, of local state, and of the end.
+        /// The instants: of a start, of a batch, of its streams, of local state, of the end; and of a restore.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum FaultPoint {
             $($(#[doc = $doc])+ $point,)+
@@ -32,6 +32,11 @@ macro_rules! fault_points {
                 match self {
                     $(Self::$point => $name,)+
                 }
+            }
+
+            /// Whether a restore passes it, and a backup never. What both pass is not of restore.
+            pub fn is_of_restore(self) -> bool {
+                self.name().starts_with("restore.")
             }
         }
     };
@@ -140,6 +145,20 @@ fault_points! {
     EndState = "end.state",
     /// All is written and flushed, and the database is not closed.
     StateClosing = "state.closing",
+    /// The row of a restore that begins is written; the checkpoints that it leaves behind are still there.
+    RestoreBegun = "restore.begun",
+    /// A full row of done bundles is halved, and its upper half lies in both.
+    RestoreRowHalved = "restore.row-halved",
+    /// The event of a dead letter is written, and does not have its name.
+    RestoreLetterWritten = "restore.letter-written",
+    /// Its file is durable, and no row names it.
+    RestoreLetterKept = "restore.letter-kept",
+    /// The row of a letter is gone for good, its file is not.
+    RestoreLetterForgotten = "restore.letter-forgotten",
+    /// A restore is finished for good, and its checkpoints are still there.
+    RestoreFinished = "restore.finished",
+    /// Some of the checkpoints that belong to no restore any more are gone.
+    RestoreSweeping = "restore.sweeping",
 }
 
 impl fmt::Display for FaultPoint {

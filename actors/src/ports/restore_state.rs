@@ -1,7 +1,10 @@
 //! Local state of a restore: how far it has come, and what it could not put back.
 //!
 //! Checkpoints belong to one restore ([`RestoreId`]) that is not finished. Figures are part of the checkpoints that
-//! they belong to, so that what is repeated after a crash is not counted twice. Dead letters outlive the restore.
+//! they belong to, so that what is repeated after a crash is not counted twice. Dead letters belong to no restore:
+//! they outlive it, and can be recorded and settled by whoever has begun none.
+//!
+//! Every [`RestoreChange`] takes effect as one: a crash leaves all of it or nothing, but for bytes that nobody names.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -77,6 +80,28 @@ pub struct EventFigures {
     pub bytes: u64,
 }
 
+impl std::ops::AddAssign for EventFigures {
+    fn add_assign(&mut self, more: Self) {
+        self.bundles += more.bundles;
+        self.unreadable += more.unreadable;
+        self.events += more.events;
+        self.accepted += more.accepted;
+        self.refused += more.refused;
+        self.filtered += more.filtered;
+        self.dead += more.dead;
+        self.bytes += more.bytes;
+    }
+}
+
+impl std::iter::Sum for EventFigures {
+    fn sum<I: Iterator<Item = Self>>(figures: I) -> Self {
+        figures.fold(Self::default(), |mut sum, figures| {
+            sum += figures;
+            sum
+        })
+    }
+}
+
 /// A bundle whose events have all come to their fate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BundleDone {
@@ -109,7 +134,8 @@ pub struct DeadLetter {
     pub attempts: u32,
     /// When it was given up last.
     pub since: Timestamp,
-    /// The length of the event's bytes that are kept beside it, as a bulk of one event; 0 if none are.
+    /// The length of the event's bytes that are kept beside it, as a bulk of one event; 0 if none are. Whoever
+    /// records a letter need not know it: it follows from what is recorded with it.
     pub event_bytes: u64,
 }
 
@@ -118,14 +144,14 @@ pub struct DeadLetter {
 pub enum RestoreChange {
     /// A lane has come so far.
     LaneReached(LaneName, LaneMark),
-    /// A bundle is done.
+    /// A bundle is done. The same one again (feed, timestamp, key and size) counts once, with its last figures.
     BundleDone(BundleDone),
     /// Something was given up, with the bulk of one event that it is, if it is one. Replaces an earlier letter of
-    /// the same store, key and event, and adds to its attempts.
+    /// the same store, key and event, adds to its attempts, and keeps its event where it brings none.
     GivenUp(DeadLetter, Option<bytes::Bytes>),
-    /// A letter was put back after all.
+    /// A letter was put back after all: the one of the same store, key and event, with its event.
     LetterSettled(DeadLetter),
-    /// This restore is finished: its checkpoints go, its dead letters stay.
+    /// This restore is finished: its checkpoints go, its dead letters stay. What is recorded of it later is refused.
     Finished,
 }
 
@@ -150,10 +176,11 @@ pub trait RestoreState {
     /// See [`StateFault`].
     fn unfinished(&self, id: &RestoreId) -> Result<Option<Unfinished>, StateFault>;
 
-    /// Makes a change of the restore that has [begun](RestoreState::begin) durable, and only then returns.
+    /// Makes a change durable, and only then returns. Checkpoints are those of the restore that has
+    /// [begun](RestoreState::begin), here and in what reads them. Changes of one caller take effect in their order.
     ///
     /// # Errors
-    /// See [`StateFault`].
+    /// See [`StateFault`]; broken for a checkpoint when none has begun, or it is finished.
     async fn record(&self, change: RestoreChange) -> Result<(), StateFault>;
 
     /// How far a lane has come.
@@ -180,13 +207,14 @@ pub trait RestoreState {
         size: u64,
     ) -> Result<Option<EventFigures>, StateFault>;
 
-    /// The sum over all bundles of a feed that are done.
+    /// The sum over all bundles of a feed that are done; cheap enough for every minute.
     ///
     /// # Errors
     /// See [`StateFault`].
     fn feed_figures(&self, feed: &Feed) -> Result<EventFigures, StateFault>;
 
-    /// Up to `limit` dead letters of all restores that follow `after`, with their places.
+    /// Up to `limit` dead letters of all restores that follow `after`, with their places; in the order of store, key
+    /// and event.
     ///
     /// # Errors
     /// See [`StateFault`].
@@ -196,12 +224,13 @@ pub trait RestoreState {
         limit: usize,
     ) -> Result<Vec<(LetterPlace, DeadLetter)>, StateFault>;
 
-    /// The bulk of one event that is kept with a letter.
+    /// The bulk of one event that is kept with the letter of this store, key and event; `None` if there is none, or
+    /// no such letter.
     ///
     /// # Errors
-    /// See [`StateFault`]; broken if it should be there and is not.
+    /// See [`StateFault`]; broken if it should be there and is not, or is not what was kept.
     async fn letter_event(&self, letter: &DeadLetter) -> Result<Option<bytes::Bytes>, StateFault>;
 
-    /// How many dead letters there are, of all restores.
+    /// How many dead letters there are, of all restores; cheap enough for every minute.
     fn letter_count(&self) -> u64;
 }

@@ -18,6 +18,7 @@ mod fake_bucket;
 mod fake_dispatcher;
 mod gate;
 mod memory_journal;
+mod memory_restore_state;
 mod memory_state;
 mod state_rows;
 mod trouble;
@@ -28,6 +29,7 @@ pub use fake_bucket::{BucketCall, FakeBucket};
 pub use fake_dispatcher::{Content, DispatcherCall, FakeDispatcher};
 pub use gate::Gate;
 pub use memory_journal::{AsideFile, JournalCall, MemoryJournal};
+pub use memory_restore_state::{MemoryRestoreState, RestoreCall};
 pub use memory_state::{MemoryState, StateCall};
 pub use trouble::Trouble;
 

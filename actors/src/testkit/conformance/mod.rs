@@ -2,4 +2,5 @@
 //! where a promise is broken.
 
 pub mod journal;
+pub mod restore_state;
 pub mod state;
