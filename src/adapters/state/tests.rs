@@ -414,6 +414,33 @@ async fn room_that_is_kept_back_is_used_when_there_is_no_other() {
 }
 
 #[tokio::test]
+async fn an_end_in_good_order_is_told_so_whatever_became_of_what_was_asked_with_it() {
+    let disk = Disk::default();
+    let state = open(&disk);
+    state.name_streams(streams(0..2), at(1)).await.unwrap();
+    // The writer is held in the middle of one request: the next two share a group.
+    let opening = disk.opening();
+    let held = opening.lock().unwrap();
+    disk.leave_room(Some(0));
+    let first = state.name_streams(streams(2..3), at(1));
+    let (second, closing) = (state.name_streams(streams(3..4), at(1)), state.close());
+    tokio::pin!(first, second, closing);
+    assert_eq!(futures_util::FutureExt::now_or_never(&mut first), None);
+    while disk.opened() < 2 {
+        tokio::task::yield_now().await;
+    }
+    disk.reserve(1000);
+    assert_eq!(futures_util::FutureExt::now_or_never(&mut second), None);
+    assert_eq!(futures_util::FutureExt::now_or_never(&mut closing), None);
+    drop(held);
+    let (first, second, closed) = tokio::join!(first, second, closing);
+    assert!(matches!(first, Err(StateFault::Full(_))), "{first:?}");
+    assert!(matches!(second, Err(StateFault::Full(_))), "{second:?}");
+    assert_eq!(closed, Ok(()));
+    assert_eq!(open(&disk).counts().pending, 2);
+}
+
+#[tokio::test]
 async fn a_closed_state_says_so_and_has_kept_everything() {
     let disk = Disk::default();
     let state = open(&disk);

@@ -116,10 +116,6 @@ impl<T: Table> Writer<T> {
         while let Some(first) = requests.blocking_recv() {
             let mut close = None;
             let mut replies = Vec::new();
-            if matches!(first, Request::Close(_)) {
-                // There is no later.
-                self.not_before = Instant::now();
-            }
             let mut made = self.reopen_if_closed();
             if first.may_gather() {
                 std::thread::sleep(GATHERING);
@@ -136,11 +132,11 @@ impl<T: Table> Writer<T> {
                 let more = replies.len() < GROUP;
                 next = more.then(|| requests.try_recv().ok()).flatten();
             }
-            made = self.finish(made, replies);
+            // Everybody has been told of their own; what else became of the group is no fault of the end.
+            let _told = self.finish(made, replies);
             if let Some(answer) = close {
                 // Whoever asked may have given up waiting: that is its own affair.
-                let closed = self.close();
-                let _ = answer.send(made.and(closed));
+                let _ = answer.send(self.close());
                 return;
             }
         }
@@ -153,7 +149,9 @@ impl<T: Table> Writer<T> {
 
     /// Writes down what there is, and lets go of the table. A full disk gets one more try, with room that was kept back.
     fn close(&mut self) -> Result<(), StateFault> {
-        match self.close_once() {
+        // There is no later.
+        self.not_before = Instant::now();
+        match self.reopen_if_closed().and_then(|()| self.close_once()) {
             Err(StateFault::Full(_)) if self.store.make_room() => {
                 self.reopen()?;
                 self.close_once()
@@ -166,7 +164,8 @@ impl<T: Table> Writer<T> {
     fn close_once(&mut self) -> Result<(), StateFault> {
         if !self.is_whole {
             self.close_table();
-            return Ok(());
+            let text = "a change may be half made; the next start puts it in order";
+            return Err(StateFault::Broken(text.to_owned()));
         }
         let counts = self.memory.counts;
         let closed = self.change(|changes| {
