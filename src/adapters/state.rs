@@ -20,6 +20,7 @@
 //! until the database has been opened again. So there is one blocking flush from one place, single calls of small
 //! rows, a flush every 1000 rows at the latest, and a database that the writer can reopen.
 
+mod cached;
 mod census;
 mod changes;
 mod keys;

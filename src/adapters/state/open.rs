@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use actors::fault_point::{self, FaultPoint};
 use actors::ports::state::StateFault;
 
+use super::cached;
 use super::keys;
 use super::lock::{Lock, NoLock, Note};
 use super::rows;
@@ -260,6 +261,13 @@ fn begin(root: &Path, directory: &Path) -> Result<(), OpenError> {
 /// sled lets go of a closed database a little after it says so. No other process can have it: ours is the lock.
 fn retry_while_locked(directory: &Path) -> Result<SledTable, sled::Error> {
     let begun = Instant::now();
+    // Only what is on the disk counts; what is lost is then found out here, and not by the next start.
+    match cached::forget(&directory.join("db")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            log::warn!("local state may be read from memory, and not from the disk: {error}");
+        }
+        _ => {}
+    }
     loop {
         drop_unfinished_snapshots(directory)?;
         match SledTable::open(directory) {
