@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use actors::fault::FaultKind;
 use actors::feed::Feed;
-use actors::ports::journal::{BatchFile, Journal};
+use actors::ports::journal::{BatchFile, Journal, NotKept};
 use actors::testkit::conformance::journal::{self as promises, Reopen};
 use actors::timestamp::Timestamp;
 use azul_backup::adapters::journal::{BUFFERS, FileJournal};
@@ -206,7 +206,10 @@ async fn an_answer_whose_receipt_was_given_up_is_not_kept_with_a_hole() {
         answer.take(Bytes::new()).await.unwrap_err().kind(),
         FaultKind::Corrupt
     );
-    assert_eq!(answer.keep().await.unwrap_err().kind(), FaultKind::Corrupt);
+    assert_eq!(
+        answer.keep().await.unwrap_err().fault().kind(),
+        FaultKind::Corrupt
+    );
     assert_eq!(on_disk.journal.files().unwrap(), []);
 }
 
@@ -241,7 +244,10 @@ async fn what_is_not_of_the_journal_is_left_alone() {
     );
     let mut answer = journal.receive(&file("linked", 2)).await.unwrap();
     answer.take(Bytes::from_static(b"abc")).await.unwrap();
-    assert_eq!(answer.keep().await.unwrap_err().kind(), FaultKind::Rejected);
+    assert_eq!(
+        answer.keep().await.unwrap_err().fault().kind(),
+        FaultKind::Rejected
+    );
     assert!(journal.remove(&file("samples", 2)).await.is_err());
     assert!(journal.put_aside(&file("samples", 2), "a link").await.is_err());
     assert_eq!(entries(elsewhere.path()), ["precious"]);
@@ -320,6 +326,40 @@ async fn what_was_kept_survives_kill_9_and_what_was_not_is_gone() {
         journal.open(&file).unwrap().read_to_end(&mut read).unwrap();
         assert!(read == content(file.seq), "whole or not at all: {}", file.seq);
     }
+}
+
+/// Runs a test of this file in a process of its own, which is a child by this variable.
+fn in_a_child(test: &str, variable: &str, value: &str) {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, "")
+        .env(variable, value)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&child.stdout);
+    assert!(
+        child.status.success() && told.contains("running 1 test"),
+        "{told}{}",
+        String::from_utf8_lossy(&child.stderr)
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_has_its_name_is_neither_kept_nor_lost_if_its_directory_cannot_be_synced() {
+    if std::env::var_os(CHILD).is_none() {
+        let test = "an_answer_that_has_its_name_is_neither_kept_nor_lost_if_its_directory_cannot_be_synced";
+        for action in ["fail", "panic"] {
+            in_a_child(test, "FAULT_POINTS", &format!("answer.renamed={action}"));
+        }
+        return;
+    }
+    let on_disk = OnDisk::new();
+    let mut answer = on_disk.journal.receive(&file("samples", 1)).await.unwrap();
+    answer.take(Bytes::from_static(b"abc")).await.unwrap();
+    let kept = answer.keep().await;
+    assert!(matches!(kept, Err(NotKept::Doubtful(_))), "{kept:?}");
+    let on_disk = on_disk.reopen();
+    assert_eq!(on_disk.journal.files().unwrap(), [(file("samples", 1), 3)]);
 }
 
 #[test]

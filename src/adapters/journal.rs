@@ -25,6 +25,7 @@
 mod disk;
 mod incoming;
 mod layout;
+mod medium;
 mod part;
 
 use std::path::Path;

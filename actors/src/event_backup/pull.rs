@@ -23,7 +23,7 @@ use crate::fault_point::{self, FaultPoint};
 use crate::feed::Feed;
 use crate::journal_room::IncomingRoom;
 use crate::ports::dispatcher::{AnswerSink, Pull, PullFault};
-use crate::ports::journal::{BatchFile, IncomingAnswer};
+use crate::ports::journal::{BatchFile, IncomingAnswer, NotKept};
 use crate::ports::state::{BatchRow, Change, PullMark, StateFault, SuspectPull};
 use crate::pull_answer::{MultipartScanner, PullInfo, PullParts};
 use crate::timestamp::Timestamp;
@@ -47,7 +47,8 @@ pub(super) enum Pulled {
 /// Sends one pull and journals what it brings. Never dropped by an orderly stop.
 ///
 /// # Errors
-/// Local state failed, before or after the pull; or its answer can be neither read back nor put aside.
+/// Local state failed, before or after the pull; or its answer is in the journal and not known to be durable, or can be
+/// neither read back nor put aside.
 pub(super) async fn pull(
     ports: &FeedPorts,
     pull: &Pull,
@@ -218,10 +219,21 @@ impl Ledger<'_> {
                 took: begun.elapsed(),
             });
         }
-        if let Err(fault) = incoming.keep().await {
-            self.ended(Some(format!("the answer could not be journaled: {fault}")))
-                .await?;
-            return Ok(Pulled::Failed(fault));
+        match incoming.keep().await {
+            Ok(()) => {}
+            Err(NotKept::Lost(fault)) => {
+                self.ended(Some(format!("the answer could not be journaled: {fault}")))
+                    .await?;
+                return Ok(Pulled::Failed(fault));
+            }
+            // The next start adopts it, and takes its mark with it.
+            Err(doubt @ NotKept::Doubtful(_)) => {
+                room.finish();
+                return Err(BatchFault::Stuck(format!(
+                    "its answer {} cannot be worked with: {doubt}; check the volume",
+                    file.seq
+                )));
+            }
         }
         fault_point::pass(FaultPoint::AnswerKept);
         let understood = match parts {

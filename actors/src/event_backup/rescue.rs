@@ -31,7 +31,7 @@ pub(super) enum BatchFault {
     State(StateFault),
     /// The journal could not be read, for this reason.
     Unread(String),
-    /// A file can be neither read nor put aside.
+    /// A file can be neither read nor put aside, or is not known to be durable.
     Stuck(String),
 }
 

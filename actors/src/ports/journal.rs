@@ -29,6 +29,26 @@ pub trait ReadSeek: Read + Seek + Send {}
 
 impl<T: Read + Seek + Send> ReadSeek for T {}
 
+/// Why an answer is not known to be safe.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NotKept {
+    /// It is not in the journal: gone, or put aside.
+    #[error("{0}")]
+    Lost(Fault),
+    /// It has its name in the journal, and may lose it if the power fails. The next start adopts it; in this one nobody
+    /// may take it for safe, nor for lost.
+    #[error("it is in the journal, but not known to be durable: {0}")]
+    Doubtful(Fault),
+}
+
+impl NotKept {
+    /// What went wrong.
+    pub fn fault(&self) -> &Fault {
+        let (Self::Lost(fault) | Self::Doubtful(fault)) = self;
+        fault
+    }
+}
+
 /// A file that is being received. Dropped without [`IncomingAnswer::keep`], it is gone, or put aside as by
 /// [`IncomingAnswer::give_up`].
 #[async_trait(?Send)]
@@ -38,8 +58,8 @@ pub trait IncomingAnswer: AnswerSink {
     /// A full disk is waited out.
     ///
     /// # Errors
-    /// The disk is failing: the answer is *not* safe.
-    async fn keep(self: Box<Self>) -> Result<(), Fault>;
+    /// The disk is failing: the answer is *not* safe. See [`NotKept`].
+    async fn keep(self: Box<Self>) -> Result<(), NotKept>;
 
     /// The answer broke off, for this reason. What came in of it goes, unless it was held up by a full disk: then it
     /// is put aside, for the disk and not the dispatcher may be why it broke off. Says where, and how many bytes.

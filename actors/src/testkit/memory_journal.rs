@@ -11,7 +11,7 @@ use super::calls::Calls;
 use super::lock;
 use crate::fault::Fault;
 use crate::ports::dispatcher::AnswerSink;
-use crate::ports::journal::{BatchFile, IncomingAnswer, Journal, JournalOpener, ReadSeek};
+use crate::ports::journal::{BatchFile, IncomingAnswer, Journal, JournalOpener, NotKept, ReadSeek};
 
 /// The calls of a journal; their target is the feed of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -153,24 +153,22 @@ impl AnswerSink for Incoming {
 
 #[async_trait(?Send)]
 impl IncomingAnswer for Incoming {
-    async fn keep(self: Box<Self>) -> Result<(), Fault> {
-        let effect = || {
-            self.journal.with("keep answer", &self.file, |disk| {
-                if disk.files.contains_key(&self.file) {
-                    return Err(Fault::rejected(
-                        "keep answer",
-                        &self.file.feed,
-                        "there is a file of that name",
-                    ));
-                }
-                disk.files.insert(self.file.clone(), self.content.clone().into());
-                Ok(())
-            })
-        };
-        self.journal
-            .calls
-            .make(JournalCall::Keep, &self.file.feed, effect)
-            .await
+    async fn keep(self: Box<Self>) -> Result<(), NotKept> {
+        let call = self.journal.calls.begin(JournalCall::Keep, &self.file.feed);
+        call.before().await.map_err(NotKept::Lost)?;
+        let kept = self.journal.with("keep answer", &self.file, |disk| {
+            if disk.files.contains_key(&self.file) {
+                return Err(Fault::rejected(
+                    "keep answer",
+                    &self.file.feed,
+                    "there is a file of that name",
+                ));
+            }
+            disk.files.insert(self.file.clone(), self.content.clone().into());
+            Ok(())
+        });
+        kept.map_err(NotKept::Lost)?;
+        call.after().await.map_err(NotKept::Doubtful)
     }
 
     async fn give_up(self: Box<Self>, _reason: &str) -> Result<Option<(String, u64)>, Fault> {

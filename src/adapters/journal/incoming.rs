@@ -3,19 +3,21 @@
 //! Where the disk has no room it waits, reads nothing more from the network, and goes on at the byte it had come to
 //! when there is room. What has come in is not thrown away if it never becomes whole: it is put aside.
 
+mod patience;
+
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actors::fault::Fault;
 use actors::fault_point::{self, FaultPoint};
 use actors::memory_budget::{MemoryBudget, Reservation};
 use actors::ports::dispatcher::AnswerSink;
-use actors::ports::journal::{BatchFile, IncomingAnswer};
+use actors::ports::journal::{BatchFile, IncomingAnswer, NotKept};
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 
+use self::patience::{LOOK, Patience};
 use super::disk::{blocking, fault};
 use super::layout::Layout;
 use super::part::Part;
@@ -23,12 +25,6 @@ use crate::adapters::volume::{Volume, is_no_room};
 
 /// What is written at once.
 const BLOCK: usize = 256 * 1024;
-
-/// How long is waited before a full disk is tried again.
-const WAIT: Duration = Duration::from_millis(500);
-
-/// How many waits go by between two log lines.
-const WAITS_PER_LINE: u32 = 120;
 
 const TAKE: &str = "write answer";
 const KEEP: &str = "keep answer";
@@ -105,6 +101,35 @@ impl Work {
         }
         done
     }
+
+    /// The same, and what is to be known of a disk that had no room.
+    fn attempt_and_look(&mut self) -> (io::Result<()>, Look) {
+        let done = self.attempt();
+        let look = match &done {
+            Err(error) if is_no_room(error) => Look {
+                free: self.volume.free().ok(),
+                place: self.volume.describe(),
+            },
+            _ => Look::default(),
+        };
+        (done, look)
+    }
+
+    /// Whether all that was taken from the network is still here, or on the disk.
+    fn has_all(&self) -> bool {
+        !self.part.as_ref().is_some_and(Part::is_doubtful)
+    }
+
+    fn has_its_name(&self) -> bool {
+        self.part.as_ref().is_some_and(Part::has_its_name)
+    }
+}
+
+/// What a disk looks like that has no room.
+#[derive(Default)]
+struct Look {
+    free: Option<u64>,
+    place: String,
 }
 
 impl Drop for Work {
@@ -122,8 +147,12 @@ impl Drop for Work {
 
 /// See [`super::FileJournal`].
 pub(super) struct IncomingFile {
+    layout: Arc<Layout>,
+    volume: Arc<Volume>,
     buffers: MemoryBudget,
     batch: BatchFile,
+    /// Known when it could not be kept.
+    has_its_name: bool,
     filling: Option<Block>,
     /// Gone while a write is under way, and for good if it failed or was not waited for: then there is a hole.
     work: Option<Box<Work>>,
@@ -137,8 +166,8 @@ impl IncomingFile {
         batch: BatchFile,
     ) -> Self {
         let work = Work {
-            layout,
-            volume,
+            layout: Arc::clone(&layout),
+            volume: Arc::clone(&volume),
             batch: batch.clone(),
             part: None,
             load: Load::default(),
@@ -146,8 +175,11 @@ impl IncomingFile {
             waits: false,
         };
         Self {
+            layout,
+            volume,
             buffers,
             batch,
+            has_its_name: false,
             filling: None,
             work: Some(Box::new(work)),
         }
@@ -197,25 +229,20 @@ impl IncomingFile {
         };
         work.load.block = self.filling.take();
         work.load.chunk = chunk;
-        for waits in 0_u32.. {
-            let (back, done) = blocking(operation, &self.batch.feed, move || {
-                let done = work.attempt();
-                Ok((work, done))
-            })
-            .await?;
+        let mut patience = None;
+        loop {
+            let (back, (done, look)) = self.attempt(operation, work).await?;
             work = back;
             match done {
-                Ok(()) => {
-                    self.went_on(waits);
-                    work.waits = false;
-                    break;
-                }
+                Ok(()) => break,
                 Err(error) if is_no_room(&error) => {
                     work.waits = true;
-                    self.tell(&work.volume, waits, &error);
-                    tokio::time::sleep(WAIT).await;
+                    let patience = patience.get_or_insert_with(Patience::new);
+                    patience.failed(look.free);
+                    self.wait(patience, &error, &look.place, work.has_all()).await;
                 }
                 Err(error) => {
+                    self.has_its_name = work.has_its_name();
                     let fault = fault(operation, &self.batch.feed, error);
                     // What is left of it is put aside by being dropped, which blocks.
                     blocking(operation, &self.batch.feed, move || {
@@ -227,28 +254,51 @@ impl IncomingFile {
                 }
             }
         }
+        if let Some(patience) = patience {
+            let (feed, waited) = (&self.batch.feed, patience.all());
+            log::info!("feed {feed}: there is room again; the answer goes on after {waited:.1?}");
+        }
+        work.waits = false;
         self.work = Some(work);
         Ok(())
     }
 
-    fn tell(&self, volume: &Volume, waits: u32, error: &io::Error) {
-        if waits.is_multiple_of(WAITS_PER_LINE) {
-            log::error!(
-                "feed {}: there is no room for the answer that is coming in on {}: {error}. It waits, and nothing is \
-                 lost: make room, or enlarge the volume, and it goes on by itself",
-                self.batch.feed,
-                volume.describe()
-            );
+    async fn attempt(
+        &mut self,
+        operation: &'static str,
+        mut work: Box<Work>,
+    ) -> Result<(Box<Work>, (io::Result<()>, Look)), Fault> {
+        let attempted = blocking(operation, &self.batch.feed, move || {
+            let done = work.attempt_and_look();
+            Ok((work, done))
+        })
+        .await;
+        if attempted.is_err() {
+            // It has panicked, and its work is lost with it.
+            let name = self.layout.path(&self.batch);
+            let is_there = blocking(operation, &self.batch.feed, move || name.try_exists());
+            self.has_its_name = is_there.await.unwrap_or(true);
         }
+        attempted
     }
 
-    fn went_on(&self, waits: u32) {
-        if waits > 0 {
-            log::info!(
-                "feed {}: there is room again; the answer goes on after {:.1?}",
-                self.batch.feed,
-                WAIT * waits
-            );
+    /// Returns when it is to be tried again.
+    async fn wait(&self, patience: &mut Patience, error: &io::Error, place: &str, has_all: bool) {
+        let feed = &self.batch.feed;
+        let promise = if has_all { ", and nothing is lost" } else { "" };
+        loop {
+            if patience.tells() {
+                log::error!(
+                    "feed {feed}: there is no room for the answer that is coming in on {place}: {error}. It \
+                     waits{promise}: make room, or enlarge the volume, and it goes on by itself"
+                );
+            }
+            tokio::time::sleep(LOOK).await;
+            let volume = Arc::clone(&self.volume);
+            let free = blocking("measure room", feed, move || volume.free()).await.ok();
+            if patience.is_over(free) {
+                return;
+            }
         }
     }
 }
@@ -271,12 +321,16 @@ impl AnswerSink for IncomingFile {
 
 #[async_trait(?Send)]
 impl IncomingAnswer for IncomingFile {
-    async fn keep(mut self: Box<Self>) -> Result<(), Fault> {
-        self.check_whole(KEEP)?;
+    async fn keep(mut self: Box<Self>) -> Result<(), NotKept> {
+        self.check_whole(KEEP).map_err(NotKept::Lost)?;
         if let Some(work) = &mut self.work {
             work.is_complete = true;
         }
-        self.write(KEEP, Bytes::new()).await
+        let kept = self.write(KEEP, Bytes::new()).await;
+        kept.map_err(|fault| match self.has_its_name {
+            true => NotKept::Doubtful(fault),
+            false => NotKept::Lost(fault),
+        })
     }
 
     async fn give_up(mut self: Box<Self>, reason: &str) -> Result<Option<(String, u64)>, Fault> {

@@ -130,6 +130,9 @@ impl Layout {
         let name = format!("{:016}-{}.{feed}{HELD}", file.seq, file.received.as_micros());
         let held = self.incoming.join(name);
         rename_to_new(part, &held)?;
+        if let Err(error) = sync_directory(&self.incoming) {
+            log::warn!("{} is lost if the power fails now: {error}", held.display());
+        }
         Ok(held)
     }
 

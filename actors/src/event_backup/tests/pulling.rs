@@ -93,6 +93,36 @@ async fn the_next_pull_waits_until_the_streams_of_the_last_batch_are_admitted() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_is_in_the_journal_and_not_known_to_be_durable_is_left_to_the_next_start() {
+    locally(async {
+        let world = World::new();
+        let answer = Answer::events(3, &bulk(V6, 0..3));
+        world.dispatcher.answer(&world.feed, answer);
+        let fault = Fault::transient("keep answer", "a directory", "it cannot be synced");
+        let trouble = Trouble::loses_the_answer(JournalCall::Keep, fault);
+        world.journal.calls().plan(trouble);
+        let running = world.start().await;
+        seconds(5).await;
+        let reasons = running.endings.borrow().clone();
+        assert_eq!(reasons.len(), 1, "{reasons:?}");
+        assert!(matches!(reasons[0], EndReason::Feed { .. }), "{reasons:?}");
+        assert_eq!(world.dispatcher.pulls().len(), 1);
+        assert_eq!(world.suspects().len(), 0);
+        assert_eq!(
+            world.state.marks().unwrap().len(),
+            1,
+            "it goes when it is adopted"
+        );
+        let world = world.crash();
+        let running = world.start().await;
+        seconds(5).await;
+        assert_eq!(running.figures().events_received, 3, "adopted");
+        assert_eq!(world.suspects().len(), 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn deadlines_are_one_second_after_events_and_grow_while_idle() {
     locally(async {
         let world = World::new();
