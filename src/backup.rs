@@ -30,7 +30,7 @@ use actors::feed::{Feed, SourceName};
 use actors::hit_cache::{AgeOff, ClaimRules, Claims, HitCacheActor};
 use actors::journal_room::JournalRoom;
 use actors::memory_budget::MemoryBudget;
-use actors::patient_state::PatientState;
+use actors::patient_state::{PatientState, read_patiently};
 use actors::statistics::Statistics;
 use actors::stop::StopFlag;
 use actors::stream_worker::progress::{Crew, Progress};
@@ -90,9 +90,11 @@ async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
         let uploads = Uploads::of(&ports);
         uploads.abort_left().await?;
         let leftovers = recover(&ports).await?;
-        Ok::<_, StartFault>((ports, leftovers, uploads))
+        // The last thing: what a command puts back from now on, the queue is told of.
+        let highest_ticket = read_patiently(|| ports.state.highest_ticket()).await?;
+        Ok::<_, StartFault>((ports, (leftovers, highest_ticket), uploads))
     };
-    let (ports, leftovers, uploads) = tokio::select! {
+    let (ports, left, uploads) = tokio::select! {
         ready = ready => ready?,
         () = signals.told() => stopped_before_it_began(&settings, async { Ok(sled.clone()) }).await,
     };
@@ -103,7 +105,7 @@ async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
         pretty,
     );
     let (ended, end) = oneshot::channel();
-    let started = start(&settings, &outside, ports, leftovers, sled, watching, ended)?;
+    let started = start(&settings, &outside, ports, left, sled, watching, ended);
     if let Some(socket) = &socket {
         socket.tell(started.hit_cache.clone().recipient());
     }
@@ -237,11 +239,11 @@ fn start(
     settings: &Settings,
     outside: &Outside,
     ports: FeedPorts,
-    mut leftovers: BTreeMap<Feed, Leftovers>,
+    (mut leftovers, highest_ticket): (BTreeMap<Feed, Leftovers>, Option<u64>),
     sled: SledState,
     watching: Watching,
     ended: oneshot::Sender<Ended>,
-) -> Result<Started, StartFault> {
+) -> Started {
     let stop_streams = StopFlag::default();
     let Watching { pulse, crew, panics } = watching;
     let levers = Levers {
@@ -276,12 +278,13 @@ fn start(
     });
     let hit_cache = HitCacheActor::new(
         Claims::new(claim_rules(settings), ports.state.start_number()),
+        highest_ticket,
         Rc::clone(&ports.state),
         workers.recipient(),
         supervisor.clone().recipient(),
         Arc::clone(&ports.statistics),
         age_off(settings),
-    )?
+    )
     .start();
 
     let configured = settings
@@ -324,10 +327,10 @@ fn start(
     if supervisor.try_send(watch).is_err() {
         log::error!("the supervisor could not be told what to watch");
     }
-    Ok(Started {
+    Started {
         supervisor,
         hit_cache,
-    })
+    }
 }
 
 fn close(sled: SledState) -> actors::supervisor::CloseState {

@@ -325,6 +325,31 @@ async fn what_came_in_of_an_answer_that_the_disk_held_up_is_never_thrown_away() 
     assert_eq!(parts(&disk), 0);
 }
 
+#[test]
+fn what_cannot_be_put_aside_for_want_of_room_does_not_keep_the_journal_from_being_opened() {
+    let test = "what_cannot_be_put_aside_for_want_of_room_does_not_keep_the_journal_from_being_opened";
+    let Some(disk) = enter(test, "16m,nr_inodes=20").unwrap() else {
+        return;
+    };
+    let root = disk.join("root");
+    drop(FileJournal::open(&root).unwrap());
+    let held = "0000000000000004-1.samples~binary~mapped.held";
+    std::fs::write(root.join("incoming").join(held), "came in").unwrap();
+    let mut fillers = Vec::new();
+    while let Ok(()) = std::fs::write(disk.join(format!("filler-{}", fillers.len())), "") {
+        fillers.push(disk.join(format!("filler-{}", fillers.len())));
+    }
+    assert!(!fillers.is_empty());
+    drop(FileJournal::open(&root).unwrap());
+    assert_eq!(parts(&disk), 1, "it is where it was");
+    fillers
+        .iter()
+        .for_each(|filler| std::fs::remove_file(filler).unwrap());
+    drop(FileJournal::open(&root).unwrap());
+    assert_eq!(std::fs::read(root.join("aside").join(held)).unwrap(), b"came in");
+    assert_eq!(parts(&disk), 0);
+}
+
 #[tokio::test]
 async fn no_answer_is_begun_below_the_floor() {
     let Some(disk) = enter("no_answer_is_begun_below_the_floor", "16m").unwrap() else {

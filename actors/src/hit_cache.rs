@@ -84,17 +84,17 @@ pub struct HitCacheActor {
 }
 
 impl HitCacheActor {
-    /// A queue over the pending rows of `state`; `leftovers` is the highest ticket that an earlier start left.
+    /// A queue over the pending rows of `state`; `leftovers` is the highest ticket there is.
     pub fn new(
         claims: Claims,
+        leftovers: Option<u64>,
         state: Rc<dyn LocalState>,
         workers: Recipient<StoreStream>,
         supervisor: Recipient<Ending>,
         statistics: Arc<Statistics>,
         age_off: AgeOff,
-    ) -> Result<Self, StateFault> {
-        let leftovers = state.highest_ticket()?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             claims,
             state,
             workers,
@@ -112,7 +112,7 @@ impl HitCacheActor {
             stopped: false,
             looks_again: false,
             missing: MissingLog::default(),
-        })
+        }
     }
 
     /// Fills the queue from the rows, hands out jobs, and answers those who wait. Called after every change.

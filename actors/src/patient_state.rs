@@ -22,7 +22,8 @@ const WAIT: Duration = Duration::from_secs(2);
 /// How many waits go by between two log lines.
 const WAITS_PER_LINE: u32 = 30;
 
-/// Wraps another implementation: writes that find no room are repeated until they find some.
+/// Wraps another implementation: writes that find no room are repeated until they find some. Reads are not, for whoever
+/// reads may have other things to do meanwhile: see [`read_patiently`].
 #[derive(Clone)]
 pub struct PatientState(Rc<dyn LocalState>);
 
@@ -53,6 +54,14 @@ async fn patiently<T>(attempt: impl AsyncFn() -> Result<T, StateFault>) -> Resul
         }
     }
     unreachable!("the loop above ends by returning")
+}
+
+/// Reads, and waits for as long as a full disk keeps rows from being read: for a start, which cannot go on without them.
+///
+/// # Errors
+/// Local state is broken.
+pub async fn read_patiently<T>(read: impl Fn() -> Result<T, StateFault>) -> Result<T, StateFault> {
+    patiently(async || read()).await
 }
 
 #[async_trait(?Send)]
@@ -179,6 +188,16 @@ mod tests {
         let begun = tokio::time::Instant::now();
         state.record(Change::PullMarked(mark.clone())).await.unwrap();
         assert_eq!(memory.marks().unwrap(), [mark]);
+        assert_eq!(begun.elapsed(), 5 * WAIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rows_that_a_full_disk_hides_are_waited_for() {
+        let memory = MemoryState::new();
+        let full = Trouble::fails(StateCall::Read, StateFault::Full("it is being opened".into()));
+        memory.calls().plan(full.times(5));
+        let begun = tokio::time::Instant::now();
+        assert_eq!(read_patiently(|| memory.marks()).await, Ok(vec![]));
         assert_eq!(begun.elapsed(), 5 * WAIT);
     }
 

@@ -33,12 +33,19 @@ impl Uploads {
         }
     }
 
-    /// Aborts what earlier starts left open, as far as time allows.
+    /// Aborts what earlier starts left open, as far as time, and a full disk, allow.
     ///
     /// # Errors
-    /// Local state failed.
+    /// Local state is broken.
     pub(super) async fn abort_left(&self) -> Result<(), StateFault> {
         match tokio::time::timeout(AT_START, self.sweep.run(Timestamp::now())).await {
+            Ok(Err(StateFault::Full(detail))) => {
+                log::warn!(
+                    "uploads that an earlier start left open are looked up while the backup runs: no room on the \
+                     disk ({detail})"
+                );
+                Ok(())
+            }
             Ok(swept) => swept.map(drop),
             Err(_) => {
                 log::warn!(
@@ -75,9 +82,25 @@ mod tests {
     use actors::ports::state::{Change, OpenUpload};
     use actors::ports::{Bucket, LocalState};
     use actors::stream_id::StreamId;
-    use actors::testkit::{BucketCall, FakeBucket, Gate, MemoryState, Trouble};
+    use actors::testkit::{BucketCall, FakeBucket, Gate, MemoryState, StateCall, Trouble};
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_disk_does_not_keep_the_backup_from_starting() {
+        let (bucket, state) = (FakeBucket::new(), MemoryState::new());
+        let kept = Rc::new(PatientState::new(Rc::new(state.clone())));
+        let uploads = Uploads {
+            sweep: Rc::new(UploadSweep::new(Rc::new(bucket), kept.clone(), kept)),
+            stop: StopFlag::default(),
+        };
+        let fails = |fault| state.calls().plan(Trouble::fails(StateCall::Read, fault));
+        fails(StateFault::Full("it is being opened".to_owned()));
+        assert_eq!(uploads.abort_left().await, Ok(()));
+        let broken = StateFault::Broken("damaged".to_owned());
+        fails(broken.clone());
+        assert_eq!(uploads.abort_left().await, Err(broken));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_bucket_that_hangs_holds_up_a_start_for_a_bounded_time() {

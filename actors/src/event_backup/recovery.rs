@@ -12,6 +12,7 @@ use super::{FeedPorts, remove};
 use crate::fault::Fault;
 use crate::fault_point::{self, FaultPoint};
 use crate::feed::Feed;
+use crate::patient_state::read_patiently;
 use crate::ports::journal::BatchFile;
 use crate::ports::state::{BatchRow, Change, SealedBundle, StateFault, SuspectPull};
 use crate::pull_answer::MultipartScanner;
@@ -28,16 +29,17 @@ pub struct Leftovers {
     pub stuck: Option<String>,
 }
 
-/// Puts local state in order and returns what is left of each feed. Also sets the number of the next answer.
+/// Puts local state in order and returns what is left of each feed. Also sets the number of the next answer. A full
+/// disk is waited out.
 ///
 /// # Errors
-/// Local state cannot be read or written.
+/// Local state is broken, or the journal cannot be read.
 pub async fn recover(ports: &FeedPorts) -> Result<BTreeMap<Feed, Leftovers>, StateFault> {
     let files = ports
         .journal
         .files()
         .map_err(|fault| StateFault::Broken(fault.to_string()))?;
-    let rows = ports.state.batches()?;
+    let rows = read_patiently(|| ports.state.batches()).await?;
     let highest = files
         .iter()
         .map(|(file, _)| file.seq)
@@ -79,7 +81,7 @@ pub async fn recover(ports: &FeedPorts) -> Result<BTreeMap<Feed, Leftovers>, Sta
     measure_aside(ports).await;
     // Only now: a batch that has been adopted took the mark of its pull with it.
     suspect_marks(ports).await?;
-    for sealed in ports.state.sealed()? {
+    for sealed in read_patiently(|| ports.state.sealed()).await? {
         let left = leftovers.entry(sealed.key.feed().clone()).or_default();
         let whole = sealed
             .members
@@ -129,7 +131,7 @@ async fn forget(ports: &FeedPorts, row: &BatchRow) -> Result<(), StateFault> {
 
 /// A mark means that a pull was in flight when the program ended: its answer may have been lost.
 async fn suspect_marks(ports: &FeedPorts) -> Result<(), StateFault> {
-    for mark in ports.state.marks()? {
+    for mark in read_patiently(|| ports.state.marks()).await? {
         log::warn!(
             "suspect pull of feed {}, from {}: it was in flight when the program ended; events may have been handed \
              out and lost on the way, and nothing brings them back by itself yet (azul-backup suspect-pulls says what \

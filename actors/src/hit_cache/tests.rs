@@ -76,6 +76,7 @@ impl Queue {
         };
         let actor = HitCacheActor::new(
             Claims::new(rules, state.start_number()),
+            state.highest_ticket().unwrap(),
             Rc::new(state.clone()),
             worker.recipient(),
             supervisor.recipient(),
@@ -83,7 +84,7 @@ impl Queue {
             AgeOff::default(),
         );
         Self {
-            addr: actor.unwrap().start(),
+            addr: actor.start(),
             state,
             gate,
             jobs,
@@ -343,7 +344,9 @@ async fn where_every_worker_hangs_nothing_more_is_waited_for() {
     locally(async {
         let queue = Queue::over(MemoryState::new(), stored);
         queue.name(0..100).await;
-        let left = queue.drain(DrainStreams::EverythingBut(WORKERS)).await;
+        let drained = queue.drain(DrainStreams::EverythingBut(WORKERS));
+        let left = tokio::time::timeout(Duration::from_secs(60), drained).await;
+        let left = left.expect("nothing is waited for");
         assert_eq!((left.pending, left.out), (100, WORKERS));
         assert_eq!(queue.depth().await.waiting, WAITING, "they stay");
     })

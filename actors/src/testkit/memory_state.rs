@@ -30,6 +30,8 @@ pub enum StateCall {
     ReviveMissing,
     /// [`LocalState::put_back`]
     PutBack,
+    /// Whatever reads rows; its target is the method's name. Cannot be held at a gate.
+    Read,
 }
 
 /// Local state in memory.
@@ -89,6 +91,11 @@ impl MemoryState {
         } else {
             Err(StateFault::Broken("opened anew by a later start".to_owned()))
         }
+    }
+
+    fn read<T>(&self, method: &str, act: impl FnOnce(&Rows) -> T) -> Result<T, StateFault> {
+        self.calls
+            .make_now(StateCall::Read, &method, || self.with(|rows| act(rows)))
     }
 }
 
@@ -162,19 +169,19 @@ impl LocalState for MemoryState {
     }
 
     fn marks(&self) -> Result<Vec<PullMark>, StateFault> {
-        self.with(|rows| rows.marks.values().cloned().collect())
+        self.read("marks", |rows| rows.marks.values().cloned().collect())
     }
 
     fn batches(&self) -> Result<Vec<BatchRow>, StateFault> {
-        self.with(|rows| rows.batches.values().cloned().collect())
+        self.read("batches", |rows| rows.batches.values().cloned().collect())
     }
 
     fn sealed(&self) -> Result<Vec<SealedBundle>, StateFault> {
-        self.with(|rows| rows.sealed.values().cloned().collect())
+        self.read("sealed", |rows| rows.sealed.values().cloned().collect())
     }
 
     fn pending_from(&self, from: u64, limit: usize) -> Result<Vec<PendingStream>, StateFault> {
-        self.with(|rows| {
+        self.read("pending_from", |rows| {
             rows.pending
                 .range(from..)
                 .take(limit)
@@ -184,15 +191,15 @@ impl LocalState for MemoryState {
     }
 
     fn highest_ticket(&self) -> Result<Option<u64>, StateFault> {
-        self.with(|rows| rows.pending.keys().next_back().copied())
+        self.read("highest_ticket", |rows| rows.pending.keys().next_back().copied())
     }
 
     fn failed_from(&self, after: Option<&StreamId>, limit: usize) -> Result<Vec<FailedStream>, StateFault> {
-        self.with(|rows| beyond(&rows.failed, after, limit))
+        self.read("failed_from", |rows| beyond(&rows.failed, after, limit))
     }
 
     fn missing_from(&self, after: Option<&StreamId>, limit: usize) -> Result<Vec<MissingStream>, StateFault> {
-        self.with(|rows| beyond(&rows.missing, after, limit))
+        self.read("missing_from", |rows| beyond(&rows.missing, after, limit))
     }
 
     fn suspects_from(
@@ -201,7 +208,9 @@ impl LocalState for MemoryState {
         limit: usize,
     ) -> Result<Vec<SuspectSpan>, StateFault> {
         let after = after.map(|(feed, since)| (feed.clone(), since));
-        self.with(|rows| beyond(&rows.suspects, after.as_ref(), limit))
+        self.read("suspects_from", |rows| {
+            beyond(&rows.suspects, after.as_ref(), limit)
+        })
     }
 
     fn suspect_feeds(&self) -> Vec<SuspectFeed> {
@@ -209,7 +218,7 @@ impl LocalState for MemoryState {
     }
 
     fn open_uploads(&self) -> Result<Vec<OpenUpload>, StateFault> {
-        self.with(|rows| rows.uploads.values().cloned().collect())
+        self.read("open_uploads", |rows| rows.uploads.values().cloned().collect())
     }
 
     fn counts(&self) -> StateCounts {

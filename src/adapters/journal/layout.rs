@@ -89,7 +89,13 @@ impl Layout {
             if is_file && name.ends_with(PART) {
                 fs::remove_file(path)?;
             } else if is_file && name.ends_with(HELD) {
-                self.put_held_aside(&path, &name)?;
+                match self.put_held_aside(&path, &name) {
+                    // It is as safe where it is; the next start moves it.
+                    Err(error) if is_no_room(&error) => {
+                        log::warn!("no room to put {} aside, it stays there: {error}", path.display());
+                    }
+                    moved => moved?,
+                }
             } else {
                 report_foreign(&path);
             }

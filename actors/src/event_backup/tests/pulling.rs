@@ -247,6 +247,27 @@ async fn a_pull_in_flight_is_waited_for_and_journaled_by_an_orderly_stop() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rows_that_a_full_disk_hides_hold_a_start_up_and_do_not_keep_it_from_starting() {
+    locally(async {
+        let world = World::with_streams_held(3);
+        let _running = world.start().await;
+        seconds(1).await;
+        assert_eq!(world.state.batches().unwrap().len(), 1);
+        let world = world.crash();
+        let full = StateFault::Full("it is being opened again".to_owned());
+        for (method, times) in [("batches", 3), ("marks", 2), ("sealed", 4)] {
+            let hidden = Trouble::fails(StateCall::Read, full.clone());
+            world.state.calls().plan(hidden.on(method).times(times));
+        }
+        world.stream_gate.open();
+        let _running = world.start().await;
+        seconds(60).await;
+        assert_eq!(world.bundles().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mark_found_at_a_start_is_a_suspect_pull() {
     locally(async {
         let world = World::new();

@@ -188,6 +188,7 @@ impl World {
         .start();
         let hit_cache = HitCacheActor::new(
             Claims::new(rules, self.state.start_number()),
+            self.state.highest_ticket().unwrap(),
             Rc::clone(&ports.state),
             worker.recipient(),
             supervisor.clone(),
@@ -205,7 +206,7 @@ impl World {
             longest_deadline: Duration::from_secs(10),
         };
         let left = leftovers.remove(&self.feed).unwrap_or_default();
-        let hit_cache = hit_cache.unwrap().start();
+        let hit_cache = hit_cache.start();
         let addr = EventBackupActor::new(rules, left, ports, hit_cache.clone(), supervisor).start();
         Running {
             addr,

@@ -2,13 +2,17 @@
 
 use super::*;
 
+/// Longer than all attempts and the waits between them.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 impl Scene {
     /// Aborts the open uploads each of the first `times` times that `call` comes in.
     async fn interfere(&self, call: BucketCall, times: usize) {
         for _ in 0..times {
             let gate = Gate::new();
             self.bucket.calls().plan(Trouble::hangs(call, &gate));
-            gate.arrived(1).await;
+            let arrived = tokio::time::timeout(LONGEST, gate.arrived(1)).await;
+            arrived.expect("it comes to this call once more");
             for (key, id) in self.bucket.open_uploads() {
                 self.bucket.abort_upload(&key, &id).await.unwrap();
             }
