@@ -15,7 +15,7 @@ mod signals;
 mod uploads;
 mod watchdog;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,9 @@ use actors::statistics::Statistics;
 use actors::stop::StopFlag;
 use actors::stream_worker::progress::{Crew, Progress};
 use actors::stream_worker::{StoreTerms, StreamWorker};
-use actors::supervisor::{EndReason, Ended, Levers, Member, Pulse, StageBudgets, SupervisorActor, Watch};
+use actors::supervisor::{
+    CloseState, EndReason, Ended, Levers, Member, Pulse, StageBudgets, SupervisorActor, Watch,
+};
 use tokio::sync::{Semaphore, oneshot};
 
 use self::ended::{StartFault, stopped_before_it_began, tell};
@@ -82,7 +84,7 @@ async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
             stopped_before_it_began(&settings, opened).await
         }
     };
-    let socket = serve_commands(&root(&settings), &sled);
+    let socket = Rc::new(RefCell::new(serve_commands(&root(&settings), &sled)));
     let outside = Outside::new(&settings);
     let ready = async {
         let ports = feed_ports(&settings, &outside, &sled, journal)?;
@@ -96,7 +98,10 @@ async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
     };
     let (ports, left, uploads) = tokio::select! {
         ready = ready => ready?,
-        () = signals.told() => stopped_before_it_began(&settings, async { Ok(sled.clone()) }).await,
+        () = signals.told() => {
+            drop(socket.take());
+            stopped_before_it_began(&settings, async { Ok(sled.clone()) }).await
+        }
     };
     let reporter = Reporter::new(
         Arc::clone(&ports.statistics),
@@ -105,8 +110,9 @@ async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
         pretty,
     );
     let (ended, end) = oneshot::channel();
-    let started = start(&settings, &outside, ports, left, sled, watching, ended);
-    if let Some(socket) = &socket {
+    let close = close(sled.clone(), Rc::clone(&socket));
+    let started = start(&settings, &outside, ports, left, (sled, close), watching, ended);
+    if let Some(socket) = &*socket.borrow() {
         socket.tell(started.hit_cache.clone().recipient());
     }
     reporter.watch(started.hit_cache.clone());
@@ -240,7 +246,7 @@ fn start(
     outside: &Outside,
     ports: FeedPorts,
     (mut leftovers, highest_ticket): (BTreeMap<Feed, Leftovers>, Option<u64>),
-    sled: SledState,
+    (sled, close_state): (SledState, CloseState),
     watching: Watching,
     ended: oneshot::Sender<Ended>,
 ) -> Started {
@@ -249,7 +255,7 @@ fn start(
     let levers = Levers {
         stop_events: ports.stop.clone(),
         stop_streams: stop_streams.clone(),
-        close_state: close(sled.clone()),
+        close_state,
         ended,
         statistics: Arc::clone(&ports.statistics),
         state: Rc::clone(&ports.state),
@@ -333,8 +339,12 @@ fn start(
     }
 }
 
-fn close(sled: SledState) -> actors::supervisor::CloseState {
-    Box::new(move || Box::pin(async move { sled.close().await }))
+/// Closes local state, and its socket before it: who asks then is to find nobody, rather than a state that is closed.
+fn close(sled: SledState, socket: Rc<RefCell<Option<LocalSocket>>>) -> CloseState {
+    Box::new(move || {
+        drop(socket.take());
+        Box::pin(async move { sled.close().await })
+    })
 }
 
 fn feed_rules(settings: &Settings, feed: Feed, consumer: Option<String>) -> FeedRules {

@@ -19,6 +19,9 @@ pub enum NotAsked {
     /// The process has no answer; what it says.
     #[error("it says: {0}")]
     Refused(String),
+    /// The process has no answer now; what it says.
+    #[error("it says: {0}")]
+    NotNow(String),
     /// The answer did not come, or not whole.
     #[error("{0}")]
     Broken(String),
@@ -85,6 +88,7 @@ impl SocketClient {
         while lines.len() <= MOST_ROWS && begun.elapsed() < self.patience {
             match read_line(&mut answer).map_err(broken)? {
                 Line::Done {} => return Ok(lines),
+                Line::Later(reason) => return Err(NotAsked::NotNow(reason)),
                 Line::Error(reason) => return Err(NotAsked::Refused(reason)),
                 line => lines.push(line),
             }

@@ -88,6 +88,8 @@ pub enum Line {
     Done {},
     /// The last line where there is no answer: why.
     Error(String),
+    /// The last line where there is no answer now: why. The same question may have one in a moment.
+    Later(String),
 }
 
 /// How many streams were put back, by what they were.

@@ -1,6 +1,6 @@
 //! The running process's end of the socket, on the actors' thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix::Recipient;
 use actors::hit_cache::StreamsPutBack;
 use actors::ports::LocalState;
+use actors::ports::state::StateFault;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -31,7 +32,8 @@ const TAKING: Duration = Duration::from_secs(10);
 /// How long is waited before the next connection is accepted, after one could not be.
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 
-/// The socket, served until this is dropped.
+/// The socket, served until this is dropped: before local state is closed, so that whoever asks then finds nobody, and
+/// not a state that is closed.
 pub struct LocalSocket {
     place: SocketPlace,
     inode: u64,
@@ -42,6 +44,8 @@ pub struct LocalSocket {
 /// Who answers.
 struct Desk {
     state: Rc<dyn LocalState>,
+    /// Nothing is served any more, but what was accepted before: local state may be closed meanwhile.
+    ends: Cell<bool>,
     hit_cache: RefCell<Option<Recipient<StreamsPutBack>>>,
 }
 
@@ -57,7 +61,11 @@ impl LocalSocket {
         listener.set_nonblocking(true)?;
         let listener = UnixListener::from_std(listener)?;
         let hit_cache = RefCell::new(None);
-        let desk = Rc::new(Desk { state, hit_cache });
+        let desk = Rc::new(Desk {
+            state,
+            ends: Cell::new(false),
+            hit_cache,
+        });
         let serving = actix_rt::spawn(accept(listener, Rc::clone(&desk)));
         Ok(Self {
             place,
@@ -77,6 +85,7 @@ impl LocalSocket {
 impl Drop for LocalSocket {
     fn drop(&mut self) {
         self.serving.abort();
+        self.desk.ends.set(true);
         self.place.remove(self.inode);
     }
 }
@@ -94,7 +103,7 @@ async fn accept(listener: UnixListener, desk: Rc<Desk>) {
         };
         // Dropped, it is closed: nobody is waited for without a place.
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            let busy = Line::Error("too many questions at once: ask again later".to_owned());
+            let busy = Line::Later("too many questions at once: ask again later".to_owned());
             let _gone = connection.try_write(&encode(&[busy]));
             continue;
         };
@@ -167,6 +176,8 @@ impl Desk {
                 lines.push(Line::Done {});
                 lines
             }
+            Err(fault @ StateFault::Full(_)) => vec![Line::Later(fault.to_string())],
+            Err(_) if self.ends.get() => vec![Line::Later("the backup is ending".to_owned())],
             Err(fault) => vec![Line::Error(fault.to_string())],
         }
     }
