@@ -2,6 +2,7 @@
 
 pub mod failed_streams;
 pub mod get_samples;
+mod on_state;
 pub mod state_access;
 pub mod suspect_pulls;
 

@@ -1,11 +1,11 @@
 //! Lists the streams that are set aside or missing, and puts them back among the pending ones.
 //!
-//! The list is read and printed page by page: however long it is, little of it is in memory. Put back is what is on
+//! The list is read and written page by page: however long it is, little of it is in memory. Put back is what is on
 //! the list when its page is read, each stream once.
 
 mod listing;
 
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 
 use actors::ports::state::{FailedStream, MissingStream};
 use actors::stream_id::StreamId;
@@ -19,18 +19,10 @@ use listing::{Listing, Row};
 
 /// Lists, or puts back.
 pub fn run(settings: &StateSettings, wanted: &FailedStreams) -> Exit {
-    super::ended(
-        StateAccess::of(&settings.local_data)
-            .map_err(super::CommandFault::from)
-            .and_then(|access| {
-                let done = match wanted.retry {
-                    true => put_back(&access, wanted),
-                    false => list(&access, wanted).map(|()| Exit::Done),
-                };
-                access.close()?;
-                done
-            }),
-    )
+    super::on_state::run(settings, |access, out| match wanted.retry {
+        true => put_back(access, wanted, out),
+        false => list(access, wanted, out).map(|()| Exit::Done),
+    })
 }
 
 /// One row of either kind.
@@ -108,8 +100,12 @@ fn walk(
     }
 }
 
-fn list(access: &StateAccess, wanted: &FailedStreams) -> Result<(), super::CommandFault> {
-    let mut out = BufWriter::new(io::stdout().lock());
+fn list(
+    access: &StateAccess,
+    wanted: &FailedStreams,
+    out: &mut dyn Write,
+) -> Result<(), super::CommandFault> {
+    let mut out = BufWriter::new(out);
     let mut listing = Listing::new(wanted.json);
     each_page(access, wanted, |page| {
         let rows: Vec<Row> = page.iter().map(Found::row).collect();
@@ -119,7 +115,11 @@ fn list(access: &StateAccess, wanted: &FailedStreams) -> Result<(), super::Comma
     Ok(out.flush()?)
 }
 
-fn put_back(access: &StateAccess, wanted: &FailedStreams) -> Result<Exit, super::CommandFault> {
+fn put_back(
+    access: &StateAccess,
+    wanted: &FailedStreams,
+    out: &mut dyn Write,
+) -> Result<Exit, super::CommandFault> {
     let mut counts = PutBackCounts::default();
     if wanted.streams.is_empty() {
         each_page(access, wanted, |page| {
@@ -136,7 +136,6 @@ fn put_back(access: &StateAccess, wanted: &FailedStreams) -> Result<Exit, super:
     } else {
         counts = access.put_back(&wanted.streams)?;
     }
-    let mut out = io::stdout().lock();
     match wanted.json {
         true => writeln!(out, "{}", serde_json::json!({ "put_back": counts }))?,
         false => writeln!(out, "{}", listing::put_back_text(&counts, access.is_running()))?,

@@ -1,8 +1,9 @@
 //! Local state, for a command: through the process that works on it, or opened by the command itself.
 //!
 //! Whoever runs is asked; if nobody does, the state is opened, which keeps a backup from starting meanwhile, and
-//! counts as a start. Nothing is ever created: where there is no state, that is said.
+//! counts as a start; so it must be of the same user. Nothing is ever created: where there is no state, that is said.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,20 @@ pub enum NoAccess {
     /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// It belongs to another user, and nobody runs who could be asked.
+    #[error(
+        "local state in {root} belongs to the user with the number {owner}, and this command runs as {user}: files that \
+         it would make there could not be opened by the backup. Run it as {owner}, or while the backup runs",
+        root = .root.display()
+    )]
+    OfAnother {
+        /// Where the state is.
+        root: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who runs the command.
+        user: u32,
+    },
     /// A process has it, and cannot be asked.
     #[error(
         "local state in {root} is in use by another process ({holder}), which cannot be asked at {socket}: {reason}. \
@@ -57,9 +72,9 @@ pub enum NoAccess {
     /// The state was opened, and does not work.
     #[error(transparent)]
     State(#[from] StateFault),
-    /// No runtime to open it in.
+    /// No runtime to open it in, or its directory cannot be looked at.
     #[error("the command cannot be run: {0}")]
-    Runtime(#[from] std::io::Error),
+    Io(#[from] std::io::Error),
 }
 
 /// Local state within reach.
@@ -86,7 +101,7 @@ impl StateAccess {
             };
             let reason = match client.ask(nothing) {
                 Ok(_) => return Ok(Self::Running(client)),
-                Err(NotAsked::Nobody(error)) => NotAsked::Nobody(error),
+                Err(reason @ (NotAsked::Nobody(_) | NotAsked::NotNow(_))) => reason,
                 Err(reason) => {
                     let socket = client.place().path();
                     return Err(NoAccess::Unanswered { socket, reason });
@@ -199,12 +214,48 @@ impl StateAccess {
     }
 }
 
+/// The database makes files whenever it is opened, and they belong to whoever opens it; also to one who may do everything.
+fn check_owner(root: &Path, user: u32) -> Result<(), NoAccess> {
+    let owner = root.join("state").symlink_metadata()?.uid();
+    match owner == user {
+        true => Ok(()),
+        false => Err(NoAccess::OfAnother {
+            root: root.to_owned(),
+            owner,
+            user,
+        }),
+    }
+}
+
 fn open(root: &Path) -> Result<StateAccess, NoAccess> {
     if !SledState::is_there(root)? {
         return Err(NoAccess::NotThere(root.to_owned()));
     }
+    check_owner(root, rustix::process::geteuid().as_raw())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     Ok(StateAccess::Opened(SledState::open(root)?, runtime))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_owner_opens_it_and_who_may_do_everything_is_no_exception() {
+        let folder = tempfile::TempDir::new().unwrap();
+        std::fs::create_dir(folder.path().join("state")).unwrap();
+        let owner = folder.path().metadata().unwrap().uid();
+        check_owner(folder.path(), owner).unwrap();
+        for user in [0, owner, owner + 1, 65534]
+            .into_iter()
+            .filter(|user| *user != owner)
+        {
+            let fault = check_owner(folder.path(), user).unwrap_err().to_string();
+            let wanted =
+                format!("belongs to the user with the number {owner}, and this command runs as {user}");
+            assert!(fault.contains(&wanted), "{fault}");
+        }
+    }
 }

@@ -20,19 +20,13 @@ is missing (the recheck). Until then a full backup under another BK__BACKUP_ID i
 
 /// Lists all of them.
 pub fn run(settings: &StateSettings, wanted: &SuspectPulls) -> Exit {
-    super::ended(
-        StateAccess::of(&settings.local_data)
-            .map_err(CommandFault::from)
-            .and_then(|access| {
-                list(&access, wanted)?;
-                access.close()?;
-                Ok(Exit::Done)
-            }),
-    )
+    super::on_state::run(settings, |access, out| {
+        list(access, wanted, out).map(|()| Exit::Done)
+    })
 }
 
-fn list(access: &StateAccess, wanted: &SuspectPulls) -> Result<(), CommandFault> {
-    let mut out = BufWriter::new(io::stdout().lock());
+fn list(access: &StateAccess, wanted: &SuspectPulls, out: &mut dyn Write) -> Result<(), CommandFault> {
+    let mut out = BufWriter::new(out);
     let (mut pulls, mut feeds, mut after) = (0, 0_u64, None);
     loop {
         let page = access.suspects_after(after.clone())?;
