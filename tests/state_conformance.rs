@@ -392,9 +392,38 @@ fn resident_kib() -> u64 {
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
+/// MiB of memory that local state may take, however many rows there are: above all the cache of sled.
+const MOST_MEMORY: u64 = 40;
+
+/// Set for a process in which one test has the memory for itself.
+const ALONE: &str = "AZUL_BACKUP_TEST_ALONE";
+
+/// Whether this process runs only this test; if not, it has been run in one.
+fn is_alone(test: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(ALONE, "")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    println!("{told}");
+    assert!(
+        output.status.success() && told.contains("running 1 test"),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    false
+}
+
 /// The longer form: `AZUL_BACKUP_TEST_STREAMS=1000000 cargo test --test state_conformance streams_that_come -- --nocapture`.
 #[tokio::test]
 async fn streams_that_come_and_go_leave_little_on_the_disk() {
+    if !is_alone("streams_that_come_and_go_leave_little_on_the_disk") {
+        return;
+    }
     let count = std::env::var("AZUL_BACKUP_TEST_STREAMS").map_or(20_000_u64, |count| count.parse().unwrap());
     let (in_sled, before) = (InSled::new(), resident_kib());
     let state = in_sled.state();
@@ -422,12 +451,16 @@ async fn streams_that_come_and_go_leave_little_on_the_disk() {
         mib(most)
     );
     assert!(most < 64 << 20, "{} MiB on disk", mib(most));
+    assert!(grown < MOST_MEMORY, "{grown} MiB of memory");
     assert_eq!(state.counts().pending, 0);
 }
 
 /// The longer form: `AZUL_BACKUP_TEST_MISSING=200000 cargo test --test state_conformance missing_streams_take -- --nocapture`.
 #[tokio::test]
 async fn missing_streams_take_room_on_the_disk_and_not_in_memory() {
+    if !is_alone("missing_streams_take_room_on_the_disk_and_not_in_memory") {
+        return;
+    }
     let count = std::env::var("AZUL_BACKUP_TEST_MISSING").map_or(20_000_u64, |count| count.parse().unwrap());
     let in_sled = InSled::new();
     let state = in_sled.state();
@@ -460,10 +493,11 @@ async fn missing_streams_take_room_on_the_disk_and_not_in_memory() {
     );
     let begun = std::time::Instant::now();
     let in_sled = in_sled.reopen();
-    println!(
-        "reopened in {:?}: {} MiB more",
-        begun.elapsed(),
-        resident_kib().saturating_sub(before) / 1024
+    let reopened = resident_kib().saturating_sub(before) / 1024;
+    println!("reopened in {:?}: {reopened} MiB more", begun.elapsed());
+    assert!(
+        grown < MOST_MEMORY && reopened < MOST_MEMORY,
+        "{grown}, {reopened} MiB"
     );
     assert_eq!(in_sled.state().counts().missing, count);
 }
