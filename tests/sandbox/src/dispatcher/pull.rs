@@ -123,7 +123,12 @@ pub(super) async fn pull(
             shared.settle(number, Fate::BrokenOff);
             error(status, "fetch failed", "a fault on order", UNSET)
         }
-        _ => sending.respond(),
+        _ => {
+            if !sending.events.is_empty() {
+                shared.pass_hold().await;
+            }
+            sending.respond()
+        }
     }
 }
 

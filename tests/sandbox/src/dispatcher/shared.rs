@@ -1,11 +1,11 @@
 //! What the handlers of the stand-in share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::broker::{Broker, Fate};
@@ -55,6 +55,9 @@ pub struct Shared {
     kafka_hangs: AtomicBool,
     parts_swapped: AtomicBool,
     empty_without_bytes: AtomicBool,
+    /// Whether answers that have events are kept back, and how many are.
+    hold: watch::Sender<bool>,
+    held: AtomicUsize,
     hurry: u32,
     bytes_out: AtomicU64,
     pub(super) arrival: Notify,
@@ -76,6 +79,8 @@ impl Shared {
             kafka_hangs: AtomicBool::new(false),
             parts_swapped: AtomicBool::new(false),
             empty_without_bytes: AtomicBool::new(false),
+            hold: watch::Sender::new(false),
+            held: AtomicUsize::new(0),
             hurry: hurry.max(1),
             bytes_out: AtomicU64::new(0),
             arrival: Notify::new(),
@@ -191,6 +196,25 @@ impl Shared {
     }
 
     /// Something that a test may wait for has happened.
+    /// Keeps answers that have events back, whole, until this is called with false.
+    pub fn hold_answers(&self, hold: bool) {
+        self.hold.send_replace(hold);
+    }
+
+    /// How many answers are kept back.
+    pub fn held_answers(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Returns when answers are not kept back.
+    pub(super) async fn pass_hold(&self) {
+        let mut hold = self.hold.subscribe();
+        self.held.fetch_add(1, Ordering::Relaxed);
+        // The sender lives in `self`.
+        let _ = hold.wait_for(|hold| !hold).await;
+        self.held.fetch_sub(1, Ordering::Relaxed);
+    }
+
     pub(super) fn changed(&self) {
         *locked(&self.changes) += 1;
         self.change.notify_all();
