@@ -6,6 +6,8 @@
 //!   next start. Changes take effect in the order in which they are recorded.
 //! * State that cannot be read is never taken for empty: see [`OpenError`]. Rows that sled has lost from a damaged file
 //!   without a word are missed at the next start: all of them after an orderly end, the latest after any.
+//! * The database takes a few MiB, and about twice its rows where there are many; what a peak of rows took is given
+//!   back while the program works on.
 //! * A full disk is [`StateFault::Full`](actors::ports::StateFault::Full), after the reserve of the
 //!   [`Volume`] has been used; as soon as there is room again, so is local state. Reads do
 //!   not wait for it to be opened again: they are told `Full` meanwhile.
@@ -16,9 +18,10 @@
 //! before it is durable.
 //!
 //! sled 0.34 has ways of its own, all of them seen: many concurrent `flush_async` deadlock, large batches and large
-//! values leave garbage for ever, long stretches without a flush may hang, and after a full disk every call fails
-//! until the database has been opened again. So there is one blocking flush from one place, single calls of small
-//! rows, a flush every 1000 rows at the latest, and a database that the writer can reopen.
+//! values leave garbage for ever, other garbage is collected by the clock and by default more slowly than it is made, long
+//! stretches without a flush may hang, and after a full disk every call fails until the database has been opened
+//! again. So there is one blocking flush from one place, single calls of small rows, a collection that keeps pace with
+//! the writer, a flush every 1000 rows at the latest, and a database that the writer can reopen.
 
 mod cached;
 mod census;
