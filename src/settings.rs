@@ -5,6 +5,7 @@
 //! reported at once, one line each, and none of them shows a secret. What turns on a feature that is not there
 //! yet is a fault as well: nothing that was set is ever ignored in silence.
 
+mod bucket;
 pub mod catalogue;
 pub mod effective;
 pub mod fault;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use actors::feed::Feed;
 use actors::retry::RetryPolicy;
 
+pub use self::bucket::{AesState, Place, ReadingSide};
 pub use self::fault::{SettingFault, SettingFaults};
 pub use self::layers::{Environment, Layers};
 pub use self::restore::RestoreSettings;

@@ -41,6 +41,7 @@
 //! | What survives a crash? | [`ports::state`], [`ports::journal`] |
 
 pub mod avro;
+pub mod encryption;
 pub mod event_backup;
 pub mod fault;
 pub mod fault_point;

@@ -10,14 +10,17 @@
 //! * **An answer is believed only if it says what a success says.** A PUT needs an entity tag, an upload an id, a
 //!   completed upload an entity tag and a HEAD that finds the right size, a listing the names of what was asked
 //!   for; an `<Error>` or a web page is a fault whatever its status is.
+//! * What restore reads ([`S3Archive`]) is never written to, and nothing is created for it.
 //! * An error tells the bucket's code and message, never a secret.
 //!
 //! A connection lives on the runtime that opened it, so that a client shared by several hangs: every thread makes
 //! an [`S3Bucket`] of its own.
 
+mod archive;
 mod body;
 mod client;
 mod fault;
+mod listing;
 mod multipart;
 mod object;
 mod prepare;
@@ -37,6 +40,7 @@ use bytes::Bytes;
 use crate::adapters::http::HttpTimeouts;
 use crate::settings::BaseUrl;
 use crate::settings::Secret;
+pub use archive::S3Archive;
 use client::S3;
 
 /// Where the bucket is, and who asks.

@@ -210,29 +210,30 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(
         "BK__EXTERNAL_BACKUP__BUCKET",
         Unset,
-        NOTHING_YET,
-        "One-bucket mode: both buckets become folders of this one.",
+        "a name S3 allows: 3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a letter \
+         or digit",
+        "One-bucket mode: both buckets are folders of this one. Only a restore reads it yet.",
     )
-    .later("one-bucket mode", value::never_off, "leave it unset"),
+    .later("a backup into one bucket", value::never_off, "leave it unset"),
     Setting::new(
         "BK__EXTERNAL_BACKUP__AES_STATE",
         Value("disabled"),
-        "disabled",
-        "Whether objects are encrypted: enabled, readonly or disabled.",
+        "disabled, enabled or readonly",
+        "Whether objects are encrypted. Only a restore reads it yet.",
     )
     .later(
-        "encryption",
+        "a backup with encryption",
         |text| text == "disabled",
         "leave it unset, or disabled",
     ),
     Setting::new(
         "BK__EXTERNAL_BACKUP__AES_KEY",
         Unset,
-        NOTHING_YET,
-        "Key of the encryption, 24 bytes.",
+        "exactly 24 printable ASCII characters",
+        "Key of the encryption. Only a restore reads it yet.",
     )
     .secret()
-    .later("encryption", value::never_off, "leave it unset"),
+    .later("a backup with encryption", value::never_off, "leave it unset"),
     Setting::new(
         "BK__EVENT_BATCH_SIZE",
         Value("1000"),

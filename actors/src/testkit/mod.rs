@@ -14,6 +14,8 @@
 mod answer;
 mod calls;
 pub mod conformance;
+mod damage;
+mod fake_archive;
 mod fake_bucket;
 mod fake_dispatcher;
 mod gate;
@@ -25,6 +27,8 @@ mod trouble;
 
 pub use answer::Answer;
 pub use calls::Calls;
+pub use damage::Damage;
+pub use fake_archive::{ArchiveCall, FakeArchive};
 pub use fake_bucket::{BucketCall, FakeBucket};
 pub use fake_dispatcher::{Content, DispatcherCall, FakeDispatcher};
 pub use gate::Gate;

@@ -10,6 +10,7 @@ use futures_util::stream::{self, StreamExt};
 use hyper::Body;
 use hyper::body::HttpBody;
 use rusoto_core::ByteStream;
+use rusoto_core::request::HttpResponse;
 
 use super::wire::told;
 
@@ -68,6 +69,15 @@ pub(super) async fn read_whole(mut body: Body, patience: Duration, success: bool
         }
     }
     Ok(whole)
+}
+
+/// The text of an answer that was read whole, and found not to be too long, before rusoto's client passed it on.
+pub(super) async fn kept(answer: HttpResponse) -> Vec<u8> {
+    let (mut body, mut text) = (answer.body, Vec::new());
+    while let Some(Ok(chunk)) = body.next().await {
+        text.extend_from_slice(&chunk);
+    }
+    text
 }
 
 async fn next(body: &mut Body, patience: Duration) -> Option<Result<Bytes, String>> {

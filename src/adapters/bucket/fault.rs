@@ -52,7 +52,11 @@ impl Operation {
 
     /// The bucket's answer is no success.
     pub(super) fn fault(&self, answer: &S3Answer) -> Fault {
-        let kind = answer.kind();
+        self.fault_of(answer.kind(), answer)
+    }
+
+    /// The same for a call that sees another kind in it.
+    pub(super) fn fault_of(&self, kind: FaultKind, answer: &S3Answer) -> Fault {
         let advice = answer.advice(&self.endpoint);
         self.new_fault(kind, format!("{answer}{advice}"))
             .retry_after(answer.retry_after)
@@ -158,6 +162,11 @@ impl S3Answer {
     /// Whether the server does not know what it was asked for.
     pub(super) fn is_not_implemented(&self) -> bool {
         matches!(self.status, 405 | 501) || self.code() == Some("NotImplemented")
+    }
+
+    /// Whether there is no such bucket: said by the server itself.
+    pub(super) fn is_no_bucket(&self) -> bool {
+        self.code() == Some("NoSuchBucket")
     }
 
     /// The code that S3 gives.

@@ -41,8 +41,7 @@ pub(super) async fn head(s3: &S3, place: &Place<'_>) -> Result<Option<ObjectInfo
 /// A HEAD has no body that could tell who answered: what S3 says of every object, and what no object of a backup is,
 /// has to. Something in between that answers 200 to everything would make the program believe that all is stored.
 fn info(found: HeadObjectOutput) -> Option<ObjectInfo> {
-    let page = |kind: &String| kind.to_ascii_lowercase().starts_with("text/html");
-    if found.content_type.as_ref().is_some_and(page) {
+    if is_page(found.content_type.as_deref()) {
         return None;
     }
     let etag = unquoted(&found.e_tag?).to_owned();
@@ -51,6 +50,10 @@ fn info(found: HeadObjectOutput) -> Option<ObjectInfo> {
         etag: (!etag.is_empty()).then_some(etag),
         last_modified: found.last_modified.as_deref().and_then(http_date),
     })
+}
+
+fn is_page(content_type: Option<&str>) -> bool {
+    content_type.is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/html"))
 }
 
 fn http_date(text: &str) -> Option<Timestamp> {
@@ -76,6 +79,13 @@ pub(super) async fn get(s3: &S3, place: &Place<'_>) -> Result<MeasuredBody, Faul
             GetObjectError::InvalidObjectState(message) => (403, "InvalidObjectState", message),
         })
     })?;
+    // A body cannot tell who sent it either: that of a login page would pass for a damaged object.
+    if found.e_tag.is_none() || is_page(found.content_type.as_deref()) {
+        return Err(operation.new_fault(
+            actors::fault::FaultKind::Transient,
+            "200 without an entity tag, or with a web page: not an answer of S3",
+        ));
+    }
     let length = found.content_length.and_then(|length| u64::try_from(length).ok());
     let Some(body) = found.body else {
         return Err(operation.new_fault(actors::fault::FaultKind::Transient, "an answer without a body"));

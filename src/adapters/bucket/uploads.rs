@@ -6,11 +6,10 @@
 
 use actors::fault::{Fault, FaultKind};
 use actors::ports::UploadId;
-use futures_util::StreamExt;
-use rusoto_core::request::HttpResponse;
 use xml::reader::{EventReader, XmlEvent};
 
 use super::Place;
+use super::body::kept;
 use super::client::S3;
 use super::fault::{Operation, S3Answer};
 use crate::adapters::http::ERROR_BODY;
@@ -62,22 +61,13 @@ async fn page(
     let answer = s3.ask(operation, place.bucket, &params).await?;
     let status = answer.status.as_u16();
     if status == 200 {
-        return Ok(Some(whole(answer).await));
+        return Ok(Some(kept(answer).await));
     }
     let answer = S3Answer::read(answer, ERROR_BODY).await;
     match answer.is_not_implemented() {
         true => Ok(None),
         false => Err(operation.fault(&answer)),
     }
-}
-
-/// The body, which has been read whole, and found not to be too long, before it came here.
-async fn whole(answer: HttpResponse) -> Vec<u8> {
-    let (mut body, mut text) = (answer.body, Vec::new());
-    while let Some(Ok(chunk)) = body.next().await {
-        text.extend_from_slice(&chunk);
-    }
-    text
 }
 
 /// One answer.
