@@ -1,6 +1,8 @@
 //! The client of the bucket against bytes on a socket: answers that look like a success and are none, answers
 //! that are no answers, and what is sent.
 
+#[path = "bucket_adapter/archive.rs"]
+mod archive;
 #[path = "bucket_adapter/multipart.rs"]
 mod multipart;
 mod raw_tcp;
@@ -22,8 +24,8 @@ const PATIENCE: Duration = Duration::from_millis(300);
 
 const PUT: &str = "HTTP/1.1 200 OK\r\nETag: \"abc\"\r\nContent-Length: 0\r\n\r\n";
 
-fn bucket(server: &RawServer) -> S3Bucket {
-    S3Bucket::new(S3Config {
+fn config(server: &RawServer) -> S3Config {
+    S3Config {
         endpoint: BaseUrl::parse(&server.url()).unwrap(),
         region: "us-east-1".to_owned(),
         streams_bucket: "streams".to_owned(),
@@ -35,8 +37,11 @@ fn bucket(server: &RawServer) -> S3Bucket {
             head: PATIENCE,
             chunk: PATIENCE,
         },
-    })
-    .unwrap()
+    }
+}
+
+fn bucket(server: &RawServer) -> S3Bucket {
+    S3Bucket::new(config(server)).unwrap()
 }
 
 fn key() -> ObjectKey {

@@ -40,7 +40,7 @@ pub struct ListPage {
 /// One page of folder names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FolderPage {
-    /// Names between the prefix and the next `/`, without either, in the order of their bytes.
+    /// Names between the prefix and the next `/`, without either, in the order of the keys in them: `a-b` before `a`.
     pub folders: Vec<String>,
     /// Keys that lie directly below the prefix, in no folder.
     pub objects: Vec<ListedObject>,
@@ -58,7 +58,7 @@ pub trait Archive {
     /// no such bucket.
     async fn list(&self, store: Store, prefix: &str, after: Option<&str>) -> Result<ListPage, Fault>;
 
-    /// The folders directly below `prefix` (empty, or ending with `/`) that follow `after`.
+    /// The folders directly below `prefix` (empty, or ending with `/`) that follow `after`, the `next` of a page before.
     ///
     /// # Errors
     /// As [`Archive::list`].

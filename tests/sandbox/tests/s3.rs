@@ -8,8 +8,8 @@ use rusoto_s3::{
     AbortMultipartUploadRequest, BucketLifecycleConfiguration, CompleteMultipartUploadRequest,
     CompletedMultipartUpload, CompletedPart, CreateBucketRequest, CreateMultipartUploadRequest,
     GetBucketLifecycleConfigurationRequest, GetObjectRequest, HeadObjectRequest, LifecycleExpiration,
-    LifecycleRule, ListMultipartUploadsRequest, PutBucketLifecycleConfigurationRequest, PutObjectRequest, S3,
-    S3Client, UploadPartRequest,
+    LifecycleRule, ListMultipartUploadsRequest, ListObjectsV2Request, PutBucketLifecycleConfigurationRequest,
+    PutObjectRequest, S3, S3Client, UploadPartRequest,
 };
 use sandbox::s3::{Config, Failure, Operation, S3Server};
 use tempfile::TempDir;
@@ -276,4 +276,94 @@ async fn lifecycle_rules_are_kept_and_a_bucket_without_them_says_so() {
         .rules
         .unwrap();
     assert_eq!((rules[0].id.as_ref(), rules.len()), (rule.id.as_ref(), 1));
+}
+
+#[tokio::test]
+async fn objects_are_listed_page_by_page_and_a_page_can_fail() {
+    let (_folder, server, client) = started().await;
+    for key in ["a b/1", "a b/2", "a-b/1", "a/1", "a/b/1", "b"] {
+        client.put_object(put(key, b"hello", None)).await.unwrap();
+    }
+    server.knobs().set_page(Some(2));
+    let ask = |delimiter: Option<&str>, token: Option<String>| {
+        client.list_objects_v2(ListObjectsV2Request {
+            bucket: "bucket".to_owned(),
+            encoding_type: Some("url".to_owned()),
+            prefix: Some("a".to_owned()),
+            delimiter: delimiter.map(str::to_owned),
+            continuation_token: token,
+            ..Default::default()
+        })
+    };
+    let refused = Failure::Status(503);
+    server.knobs().fail_after(Operation::ListObjects, 2, 1, refused);
+    let (mut keys, mut token, mut failures) = (Vec::new(), None, 0);
+    loop {
+        let Ok(page) = ask(None, token.clone()).await else {
+            failures += 1;
+            continue;
+        };
+        keys.extend(
+            page.contents
+                .into_iter()
+                .flatten()
+                .filter_map(|object| object.key),
+        );
+        token = page.next_continuation_token;
+        if token.is_none() {
+            break;
+        }
+    }
+    assert_eq!(keys, ["a+b/1", "a+b/2", "a-b/1", "a/1", "a/b/1"]);
+    assert_eq!(
+        (
+            failures,
+            server.counters().seen().requests_of(Operation::ListObjects)
+        ),
+        (1, 4)
+    );
+    let page = ask(Some("/"), None).await.unwrap();
+    let folders: Vec<_> = page
+        .common_prefixes
+        .into_iter()
+        .flatten()
+        .filter_map(|folder| folder.prefix)
+        .collect();
+    assert_eq!(folders, ["a+b/", "a-b/"]);
+    let page = ask(Some("/"), page.next_continuation_token).await.unwrap();
+    let folders: Vec<_> = page
+        .common_prefixes
+        .into_iter()
+        .flatten()
+        .filter_map(|folder| folder.prefix)
+        .collect();
+    assert_eq!((folders, page.is_truncated), (vec!["a/".to_owned()], Some(false)));
+}
+
+#[tokio::test]
+async fn an_object_can_be_given_another_date() {
+    let (_folder, server, client) = started().await;
+    client
+        .put_object(put("s/content/x", b"hello", None))
+        .await
+        .unwrap();
+    let date = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    server.set_modified("bucket", "s/content/x", date).unwrap();
+    let head = HeadObjectRequest {
+        bucket: "bucket".to_owned(),
+        key: "s/content/x".to_owned(),
+        ..Default::default()
+    };
+    let found = client.head_object(head).await.unwrap();
+    assert_eq!(
+        found.last_modified.as_deref(),
+        Some("Sun, 09 Sep 2001 01:46:40 GMT")
+    );
+    let listed = client.list_objects_v2(ListObjectsV2Request {
+        bucket: "bucket".to_owned(),
+        ..Default::default()
+    });
+    let object = listed.await.unwrap().contents.unwrap().remove(0);
+    assert_eq!(object.last_modified.as_deref(), Some("2001-09-09T01:46:40Z"));
+    assert!(server.set_modified("bucket", "s/content/y", date).is_err());
 }

@@ -69,6 +69,16 @@ pub enum Failure {
     Hang,
     /// 200 with an error in its body, before anything is done.
     ErrorInOk,
+    /// 200 with this body, before anything is done: a login page, or nothing at all.
+    OkWith(&'static str),
+}
+
+/// Which requests of an operation fail.
+#[derive(Debug)]
+struct Planned {
+    spared: usize,
+    times: usize,
+    failure: Failure,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +86,8 @@ struct Settings {
     latency: Duration,
     bytes_per_second: Option<u64>,
     busy_until: Option<Instant>,
-    failures: BTreeMap<Operation, (usize, Option<Failure>)>,
+    failures: BTreeMap<Operation, Planned>,
+    page: Option<usize>,
     hang: bool,
 }
 
@@ -99,7 +110,23 @@ impl Knobs {
 
     /// The next `times` requests of an operation fail.
     pub fn fail_next(&self, operation: Operation, times: usize, failure: Failure) {
-        self.lock().failures.insert(operation, (times, Some(failure)));
+        self.fail_after(operation, 0, times, failure);
+    }
+
+    /// The next `spared` requests of an operation are served, and the `times` after them fail: with 2 of
+    /// [`Operation::ListObjects`] the third page of a listing.
+    pub fn fail_after(&self, operation: Operation, spared: usize, times: usize, failure: Failure) {
+        let planned = Planned {
+            spared,
+            times,
+            failure,
+        };
+        self.lock().failures.insert(operation, planned);
+    }
+
+    /// No page of a listing has more entries than this, whatever is asked for.
+    pub fn set_page(&self, entries: Option<usize>) {
+        self.lock().page = entries;
     }
 
     /// While set, no request is answered; those that wait are let go when it is taken back.
@@ -122,9 +149,17 @@ impl Knobs {
 
     pub(super) fn failure(&self, operation: Operation) -> Option<Failure> {
         let mut settings = self.lock();
-        let (times, failure) = settings.failures.get_mut(&operation)?;
-        *times = times.checked_sub(1)?;
-        *failure
+        let planned = settings.failures.get_mut(&operation)?;
+        if planned.spared > 0 {
+            planned.spared -= 1;
+            return None;
+        }
+        planned.times = planned.times.checked_sub(1)?;
+        Some(planned.failure)
+    }
+
+    pub(super) fn page(&self) -> Option<usize> {
+        self.lock().page
     }
 
     /// When `bytes` more may have come in.

@@ -3,11 +3,13 @@
 //! * Signatures are checked, and so are payloads *before* an object becomes visible: `Content-MD5` (which s3s-fs
 //!   looks at too late, or for parts not at all) and the signed SHA-256.
 //! * Lifecycle rules are kept byte for byte, and open multipart uploads are listed, which s3s-fs does not do.
+//! * Objects are listed as S3 lists them: in URL encoding, page by page.
 //! * Knobs ([`Knobs`]) make it slow, failing, or silent; counters ([`Counters`]) tell what it saw.
 //! * It can go away and come back on the same port, with everything that it had.
 
 mod counters;
 mod knobs;
+mod listing;
 mod routes;
 mod serve;
 mod uploads;
@@ -17,6 +19,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
 use tokio::sync::oneshot;
 
@@ -114,6 +117,17 @@ impl S3Server {
     /// The file that holds an object.
     pub fn object_path(&self, bucket: &str, key: &str) -> PathBuf {
         self.config.root.join(bucket).join(key)
+    }
+
+    /// Gives an object another date.
+    ///
+    /// # Errors
+    /// There is no such object.
+    pub fn set_modified(&self, bucket: &str, key: &str, modified: SystemTime) -> io::Result<()> {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(self.object_path(bucket, key))?;
+        file.set_modified(modified)
     }
 
     /// The keys of all objects in a bucket, in order. None if there is no such bucket.

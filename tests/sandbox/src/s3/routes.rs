@@ -1,8 +1,9 @@
-//! What s3s-fs does not do: lifecycle rules, kept byte for byte, and the list of open multipart uploads.
+//! What s3s-fs does not do, or not as S3 does it: lifecycle rules, kept byte for byte, the list of open multipart
+//! uploads, and that of objects.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http_body_util::BodyExt;
 use hyper1::header::{CONTENT_TYPE, HeaderValue};
@@ -10,19 +11,21 @@ use hyper1::http::Extensions;
 use hyper1::{HeaderMap, Method, StatusCode, Uri};
 use s3s::{Body, S3Request, S3Response, S3Result, route::S3Route, s3_error};
 
-use super::knobs::Operation;
-use super::uploads;
+use super::knobs::{Knobs, Operation};
+use super::{listing, uploads};
 
-/// Lifecycle rules by bucket, and the folder that tells of open uploads.
+/// Lifecycle rules by bucket, and the folder that tells of objects and open uploads.
 pub(super) struct Routes {
     root: PathBuf,
+    knobs: Arc<Knobs>,
     rules: Mutex<BTreeMap<String, bytes::Bytes>>,
 }
 
 impl Routes {
-    pub(super) fn new(root: PathBuf) -> Self {
+    pub(super) fn new(root: PathBuf, knobs: Arc<Knobs>) -> Self {
         Self {
             root,
+            knobs,
             rules: Mutex::default(),
         }
     }
@@ -59,6 +62,13 @@ impl Routes {
         let asked = uploads::Asked::of(query);
         Ok(xml(bytes::Bytes::from(asked.answer(bucket, &open))))
     }
+
+    fn objects(&self, bucket: &str, query: &str) -> S3Result<S3Response<Body>> {
+        let asked = uploads::Asked::of(query);
+        let listed = listing::answer(bucket, &self.root.join(bucket), &asked, self.knobs.page());
+        let text = listed.map_err(|error| s3_error!(InternalError, "{error}"))?;
+        Ok(xml(bytes::Bytes::from(text)))
+    }
 }
 
 fn xml(body: bytes::Bytes) -> S3Response<Body> {
@@ -72,10 +82,11 @@ fn xml(body: bytes::Bytes) -> S3Response<Body> {
 #[async_trait::async_trait]
 impl S3Route for Routes {
     fn is_match(&self, method: &Method, uri: &Uri, _: &HeaderMap, _: &mut Extensions) -> bool {
-        matches!(
-            Operation::of(method, uri),
-            Operation::Lifecycle | Operation::ListUploads
-        )
+        match Operation::of(method, uri) {
+            Operation::Lifecycle | Operation::ListUploads => true,
+            Operation::ListObjects => uri.query().is_some_and(|query| query.contains("list-type=2")),
+            _ => false,
+        }
     }
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
@@ -85,6 +96,7 @@ impl S3Route for Routes {
         }
         match Operation::of(&request.method, &request.uri) {
             Operation::Lifecycle => self.lifecycle(bucket, request).await,
+            Operation::ListObjects => self.objects(&bucket, request.uri.query().unwrap_or_default()),
             _ => self.uploads(&bucket, request.uri.query().unwrap_or_default()),
         }
     }

@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper1::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper1::service::service_fn;
-use hyper1::{Request, Response, StatusCode, Uri};
+use hyper1::{Method, Request, Response, StatusCode, Uri};
 use md5::Digest;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -44,7 +44,7 @@ impl State {
             config.access_key.as_str(),
             config.secret_key.as_str(),
         ));
-        builder.set_route(Routes::new(config.root.clone()));
+        builder.set_route(Routes::new(config.root.clone(), Arc::clone(&knobs)));
         Ok(Self {
             service: builder.build(),
             root: config.root.clone(),
@@ -144,6 +144,7 @@ async fn serve(state: State, request: Request<Incoming>) -> Response<s3s::Body> 
         Some(Failure::Hang) => std::future::pending().await,
         Some(Failure::Status(status)) => refusal(status, "a fault on order"),
         Some(Failure::ErrorInOk) => refusal(200, "a fault on order"),
+        Some(Failure::OkWith(text)) => answer(200, text.to_owned()),
         _ => handle(&state, request).await,
     };
     served.status = Some(response.status().as_u16());
@@ -156,6 +157,7 @@ async fn serve(state: State, request: Request<Incoming>) -> Response<s3s::Body> 
 async fn handle(state: &State, request: Request<Incoming>) -> Response<s3s::Body> {
     let (head, body) = request.into_parts();
     let upload = upload_of(&head.uri);
+    let lost = (head.method == Method::GET).then(|| bucket_of(&state.root, &head.uri));
     let wrong = Arc::new(AtomicBool::new(false));
     let expected = head
         .headers
@@ -178,9 +180,21 @@ async fn handle(state: &State, request: Request<Incoming>) -> Response<s3s::Body
         {
             coded(404, "NoSuchUpload", "there is no such upload")
         }
+        // And it says so of an object when it is the bucket that is missing.
+        Ok(response)
+            if response.status() == StatusCode::NOT_FOUND && lost.is_some_and(|bucket| !bucket.is_dir()) =>
+        {
+            coded(404, "NoSuchBucket", "there is no such bucket")
+        }
         Ok(response) => response,
         Err(_) => refusal(500, "InternalError"),
     }
+}
+
+/// The folder of the bucket that a request speaks of.
+fn bucket_of(root: &Path, uri: &Uri) -> PathBuf {
+    let bucket = uri.path().trim_start_matches('/').split('/').next();
+    root.join(bucket.unwrap_or_default())
 }
 
 /// The multipart upload that a request speaks of.
@@ -216,6 +230,10 @@ fn coded(status: u16, code: &str, message: &str) -> Response<s3s::Body> {
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
     );
+    answer(status, body)
+}
+
+fn answer(status: u16, body: String) -> Response<s3s::Body> {
     let mut response = Response::new(s3s::Body::http_body(
         Full::from(Bytes::from(body)).map_err(|never| match never {}),
     ));

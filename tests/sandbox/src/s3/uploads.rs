@@ -67,7 +67,7 @@ fn unbase64(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// What a client wants to have listed.
+/// What a client wants to have listed, by the parameters of its query.
 pub(super) struct Asked {
     params: BTreeMap<String, String>,
 }
@@ -80,7 +80,7 @@ impl Asked {
         }
     }
 
-    fn param(&self, name: &str) -> &str {
+    pub(super) fn param(&self, name: &str) -> &str {
         self.params.get(name).map_or("", String::as_str)
     }
 
@@ -123,12 +123,12 @@ impl Asked {
     }
 }
 
-fn push(text: &mut String, name: &str, value: &str) {
+pub(super) fn push(text: &mut String, name: &str, value: &str) {
     // writing to a string cannot fail
     let _ = write!(text, "<{name}>{}</{name}>", escaped(value));
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
