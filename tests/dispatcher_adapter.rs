@@ -5,12 +5,20 @@ mod raw_tcp;
 
 #[path = "dispatcher_adapter/download.rs"]
 mod download;
+#[path = "dispatcher_adapter/exists.rs"]
+mod exists;
+#[path = "dispatcher_adapter/publish.rs"]
+mod publish;
 #[path = "dispatcher_adapter/pull.rs"]
 mod pull;
 #[path = "dispatcher_adapter/recorded.rs"]
 mod recorded;
+#[path = "dispatcher_adapter/recorded_writes.rs"]
+mod recorded_writes;
 #[path = "dispatcher_adapter/tls.rs"]
 mod tls;
+#[path = "dispatcher_adapter/upload.rs"]
+mod upload;
 
 use std::time::Duration;
 
@@ -18,7 +26,7 @@ use actors::fault::Fault;
 use actors::feed::{Action, Feed, SourceName};
 use actors::ports::{AnswerSink, ByteStream, Pull};
 use async_trait::async_trait;
-use azul_backup::adapters::dispatcher::{AwcDispatcher, DispatcherConfig};
+use azul_backup::adapters::dispatcher::{AwcDispatcher, AwcTarget, DispatcherConfig, TargetConfig};
 use azul_backup::adapters::http::HttpTimeouts;
 use azul_backup::settings::BaseUrl;
 use bytes::Bytes;
@@ -38,6 +46,27 @@ fn dispatcher(url: &str) -> AwcDispatcher {
         },
     })
     .unwrap()
+}
+
+fn target(url: &str) -> AwcTarget {
+    AwcTarget::new(TargetConfig {
+        events: BaseUrl::parse(url).unwrap(),
+        streams: BaseUrl::parse(url).unwrap(),
+        backup_id: "1".to_owned(),
+        timeouts: HttpTimeouts {
+            connect: PATIENCE,
+            head: PATIENCE,
+            chunk: PATIENCE,
+        },
+        published: 2 * PATIENCE,
+    })
+    .unwrap()
+}
+
+/// An answer with this body and its length.
+fn sized(status: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
 fn samples(action: Action) -> Feed {

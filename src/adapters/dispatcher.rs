@@ -14,12 +14,20 @@
 //!   are, never decompressed.
 //!
 //! awc's client is not `Send`: an [`AwcDispatcher`] is made on the thread that uses it.
+//!
+//! What is true of writing to it stands at [`AwcTarget`].
 
 mod answer;
 mod connection;
 mod download;
+mod exists;
+mod publish;
 mod pull;
 mod request;
+mod said;
+mod sending;
+mod target;
+mod upload;
 
 use std::sync::Arc;
 
@@ -33,6 +41,9 @@ use url::Url;
 use crate::adapters::http::{HttpTimeouts, MeasuredBody, install_tls_provider};
 use crate::settings::BaseUrl;
 use answer::Answer;
+use connection::EarlyAnswer;
+
+pub use target::{AwcTarget, TargetConfig};
 
 /// Where the dispatcher is, and as whom it is spoken to.
 #[derive(Clone, Debug)]
@@ -82,8 +93,8 @@ impl AwcDispatcher {
         let tls = hyper_tls::client_config()
             .map_err(|error| Fault::rejected(SETUP, config.events.as_str(), error))?;
         Ok(Self {
-            pulls: client(&target.timeouts, &tls),
-            downloads: client(&target.timeouts, &tls),
+            pulls: client(&target.timeouts, &tls, None),
+            downloads: client(&target.timeouts, &tls, None),
             target,
         })
     }
@@ -121,9 +132,10 @@ impl AwcDispatcher {
     }
 }
 
-fn client(timeouts: &HttpTimeouts, tls: &Arc<rustls::ClientConfig>) -> Client {
+/// With `early`, its connections look out for answers that come before all is sent; it serves one request then.
+fn client(timeouts: &HttpTimeouts, tls: &Arc<rustls::ClientConfig>, early: Option<EarlyAnswer>) -> Client {
     let connector = Connector::new()
-        .connector(connection::connector())
+        .connector(connection::connector(early))
         .rustls_0_23(tls.clone())
         .timeout(timeouts.connect)
         .handshake_timeout(timeouts.connect)

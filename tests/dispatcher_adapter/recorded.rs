@@ -11,10 +11,10 @@ use actors::stream_id::StreamId;
 use super::raw_tcp::{RawServer, answer};
 use super::{Kept, dispatcher, read, samples};
 
-const RECORDED_STREAM: &str = "27783e87963a4efb6829b531c9ba57b44f45797f6770bd637fbf0d807cbdbae0";
+pub const RECORDED_STREAM: &str = "27783e87963a4efb6829b531c9ba57b44f45797f6770bd637fbf0d807cbdbae0";
 
 /// The recorded exchange, if it is there.
-fn recorded(name: &str) -> Option<(String, Vec<u8>)> {
+pub fn recorded(name: &str) -> Option<(String, Vec<u8>)> {
     let folder = PathBuf::from(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../shared/wire-samples/http"

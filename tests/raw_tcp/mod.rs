@@ -15,6 +15,12 @@ use std::time::Duration;
 pub enum Step {
     /// Reads one request with its body, and keeps it.
     Read,
+    /// Reads the head of a request, and no more of its body than came with it.
+    ReadHead,
+    /// Reads until the client goes, and keeps what it sent.
+    ReadToEnd,
+    /// Does nothing for so long, and reads nothing either.
+    Rest(Duration),
     /// Waits until a request is there, but leaves it unread: closing resets the connection then.
     Peek,
     /// Sends these bytes.
@@ -110,6 +116,14 @@ fn play(mut socket: TcpStream, script: Vec<Step>, requests: &Mutex<Vec<Vec<u8>>>
                 let request = read_request(&mut socket, Duration::ZERO)?;
                 requests.lock().unwrap().push(request);
             }
+            Step::ReadHead => read_head(&mut socket)?,
+            Step::ReadToEnd => {
+                let mut received = Vec::new();
+                let end = socket.read_to_end(&mut received);
+                requests.lock().unwrap().push(received);
+                end?;
+            }
+            Step::Rest(pause) => std::thread::sleep(pause),
             Step::ReadSlowly(pause) => drop(read_request(&mut socket, pause)?),
             Step::Peek => drop(socket.peek(&mut [0])?),
             Step::Send(bytes) => socket.write_all(&bytes)?,
@@ -121,6 +135,16 @@ fn play(mut socket: TcpStream, script: Vec<Step>, requests: &Mutex<Vec<Vec<u8>>>
             }
             Step::Hang => while socket.read(&mut [0; 1024])? > 0 {},
         }
+    }
+    Ok(())
+}
+
+fn read_head(socket: &mut TcpStream) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte)?;
+        head.extend_from_slice(&byte);
     }
     Ok(())
 }
@@ -149,6 +173,9 @@ fn read_request(socket: &mut TcpStream, pause: Duration) -> std::io::Result<Vec<
 fn whole(request: &[u8]) -> Option<usize> {
     let head = request.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let text = String::from_utf8_lossy(&request[..head]).to_ascii_lowercase();
+    if text.contains("\r\ntransfer-encoding: chunked\r\n") {
+        return request.ends_with(b"\r\n0\r\n\r\n").then_some(request.len());
+    }
     let length = text
         .lines()
         .find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok())

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::bucket::ByteStream;
 use crate::fault::Fault;
-use crate::feed::Model;
+use crate::feed::Feed;
 use crate::stream_id::{Sha256, StreamId};
 
 /// An event that the dispatcher refused by name.
@@ -66,12 +66,13 @@ pub struct Received {
 /// The dispatcher, one attempt per call.
 #[async_trait(?Send)]
 pub trait Target {
-    /// Publishes one Avro bulk; returns after Kafka has confirmed. Plugins pause. Repeating is safe.
+    /// Publishes one Avro bulk of events of `feed`, which the dispatcher gets to know by its model and by the name
+    /// of the publisher; returns after Kafka has confirmed. Plugins pause. Repeating is safe.
     ///
     /// # Errors
     /// Transient: no answer, one that breaks off or is not what the dispatcher says, and every 5xx and 429. Rejected:
     /// any other status (401, 403, 404): the URL or the rights are wrong, not the events.
-    async fn publish(&self, model: Model, bulk: Bytes) -> Result<Published, Fault>;
+    async fn publish(&self, feed: &Feed, bulk: Bytes) -> Result<Published, Fault>;
 
     /// Uploads a binary, chunk by chunk as `content` gives it. If `content` fails, the request is broken off so that
     /// the dispatcher takes nothing for whole, and the fault of `content` is returned as it is.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_http::error::ParseError;
 use actors::fault::{Fault, FaultKind};
+use actors::ports::ByteStream;
 use async_trait::async_trait;
 use awc::ClientResponse;
 use awc::error::{ConnectError, SendRequestError};
@@ -11,9 +12,8 @@ use awc::http::{Version, header};
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use crate::adapters::http::{
-    Chunks, ERROR_BODY, MeasuredBody, excerpt, is_transient_status, retry_after, without_credentials,
-};
+use super::said::Said;
+use crate::adapters::http::{Chunks, ERROR_BODY, MeasuredBody, excerpt, retry_after};
 
 /// There was no answer.
 pub(super) struct NoAnswer {
@@ -30,36 +30,46 @@ pub(super) fn head(
     sent: Result<Result<ClientResponse, SendRequestError>, tokio::time::error::Elapsed>,
     patience: Duration,
 ) -> Result<ClientResponse, NoAnswer> {
-    let error = match sent {
-        Ok(Ok(response)) => return Ok(response),
-        Ok(Err(error)) => error,
-        Err(_) => {
-            return Err(NoAnswer {
-                unsent: false,
-                closed: false,
-                text: format!("no answer within {patience:.1?}"),
-            });
+    match sent {
+        Ok(sent) => sent.map_err(|error| NoAnswer::because(&error)),
+        Err(_) => Err(NoAnswer::stuck(format!("no answer within {patience:.1?}"))),
+    }
+}
+
+impl NoAnswer {
+    /// What awc says of it.
+    pub(super) fn because(error: &SendRequestError) -> Self {
+        Self {
+            unsent: is_unsent(error),
+            closed: matches!(
+                error,
+                SendRequestError::Connect(ConnectError::Disconnected)
+                    | SendRequestError::Send(_)
+                    | SendRequestError::Response(ParseError::Io(_))
+            ),
+            text: match error {
+                SendRequestError::Connect(ConnectError::Disconnected) => {
+                    "the connection was closed before an answer came".to_owned()
+                }
+                SendRequestError::Connect(error) => format!("no connection: {error}"),
+                SendRequestError::Send(error) => format!("the connection broke: {error}"),
+                SendRequestError::Response(ParseError::Io(error)) => {
+                    format!("the connection broke: {error}")
+                }
+                SendRequestError::Response(error) => format!("the answer is not HTTP: {error}"),
+                other => other.to_string(),
+            },
         }
-    };
-    Err(NoAnswer {
-        unsent: is_unsent(&error),
-        closed: matches!(
-            error,
-            SendRequestError::Connect(ConnectError::Disconnected)
-                | SendRequestError::Send(_)
-                | SendRequestError::Response(ParseError::Io(_))
-        ),
-        text: match &error {
-            SendRequestError::Connect(ConnectError::Disconnected) => {
-                "the connection was closed before an answer came".to_owned()
-            }
-            SendRequestError::Connect(error) => format!("no connection: {error}"),
-            SendRequestError::Send(error) => format!("the connection broke: {error}"),
-            SendRequestError::Response(ParseError::Io(error)) => format!("the connection broke: {error}"),
-            SendRequestError::Response(error) => format!("the answer is not HTTP: {error}"),
-            other => other.to_string(),
-        },
-    })
+    }
+
+    /// A wait came to its end.
+    pub(super) fn stuck(text: String) -> Self {
+        Self {
+            unsent: false,
+            closed: false,
+            text,
+        }
+    }
 }
 
 /// Everything up to the TLS handshake. `Disconnected` is none of it: awc says so when an answer stays out.
@@ -130,55 +140,58 @@ impl Answer {
 
     /// Reads what the body says about a status that is not a success.
     pub(super) async fn into_fault(self) -> Fault {
-        let said = Said::parse(&self.body.beginning(ERROR_BODY).await);
-        let kind = said.kind(self.status);
+        let (said, refusal) = self.refused(ERROR_BODY).await;
+        let kind = said.kind(refusal.status);
+        refusal.fault(kind, &said)
+    }
+
+    /// Reads `most` bytes of what the body says; what is to be done about it is the caller's to say.
+    pub(super) async fn refused(self, most: usize) -> (Said, Refusal) {
+        let refusal = Refusal {
+            status: self.status,
+            retry_after: self.retry_after,
+            location: self.location,
+            operation: self.operation,
+            target: self.target,
+        };
+        (Said::parse(&self.body.beginning(most).await), refusal)
+    }
+
+    /// Reads all of the body of a success.
+    ///
+    /// # Errors
+    /// It breaks off, or is longer than `most` bytes.
+    pub(super) async fn whole(&mut self, most: usize) -> Result<Vec<u8>, Fault> {
+        let mut read = Vec::new();
+        while let Some(chunk) = self.body.chunk().await? {
+            if read.len() + chunk.len() > most {
+                return Err(self.transient(format!("the answer is longer than {most} bytes")));
+            }
+            read.extend_from_slice(&chunk);
+        }
+        Ok(read)
+    }
+}
+
+/// An answer that is no success, its body read.
+pub(super) struct Refusal {
+    /// The status.
+    pub(super) status: u16,
+    retry_after: Option<Duration>,
+    location: Option<String>,
+    operation: &'static str,
+    target: String,
+}
+
+impl Refusal {
+    /// As a fault, for people and for what is done about it.
+    pub(super) fn fault(self, kind: FaultKind, said: &Said) -> Fault {
         let place = match (kind, &self.location) {
             (FaultKind::Rejected, Some(place)) => format!(" (redirects are not followed; to {place})"),
             _ => String::new(),
         };
         let detail = format!("{}{place}: {}", self.status, said.text);
         Fault::new(kind, self.operation, self.target, detail).retry_after(self.retry_after)
-    }
-}
-
-/// What the body of an error says.
-struct Said {
-    text: String,
-    /// Whether it is the dispatcher's own, not that of something in between.
-    own: bool,
-}
-
-impl Said {
-    fn parse(body: &[u8]) -> Self {
-        #[derive(Default, serde::Deserialize)]
-        #[serde(default)]
-        struct ErrorBody {
-            title: Option<String>,
-            detail: Option<String>,
-        }
-        let Ok(error) = serde_json::from_slice::<ErrorBody>(body) else {
-            return Self {
-                text: excerpt(body),
-                own: false,
-            };
-        };
-        let told: Vec<String> = [error.title, error.detail].into_iter().flatten().collect();
-        let text = match told.is_empty() {
-            true => excerpt(body),
-            false => without_credentials(&told.join(": ")).chars().take(2000).collect(),
-        };
-        Self { text, own: true }
-    }
-
-    fn kind(&self, status: u16) -> FaultKind {
-        match status {
-            // A 404 of an ingress without a backend must not make streams count as missing.
-            404 if self.own => FaultKind::Missing,
-            404 => FaultKind::Transient,
-            422 if self.text.contains("redis") => FaultKind::Transient,
-            300..=499 if !is_transient_status(status) => FaultKind::Rejected,
-            _ => FaultKind::Transient,
-        }
     }
 }
 
@@ -189,45 +202,5 @@ impl Chunks for AwcChunks {
     async fn next(&mut self) -> Option<Result<Bytes, String>> {
         let chunk = self.0.next().await?;
         Some(chunk.map_err(|error| error.to_string()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_dispatchers_words_reach_the_operator() {
-        let said = Said::parse(br#"{"status":"422","title":"bad parameters","detail":"no range"}"#);
-        assert_eq!((said.text.as_str(), said.own), ("bad parameters: no range", true));
-        assert_eq!(Said::parse(br#"{"title":"not found"}"#).text, "not found");
-        assert_eq!(Said::parse(b"{}").text, "{}");
-        let page = Said::parse(b"<html>404</html>");
-        assert_eq!((page.text.as_str(), page.own), ("<html>404</html>", false));
-    }
-
-    #[test]
-    fn what_is_done_about_a_status() {
-        let json = |detail: &str| Said::parse(format!(r#"{{"title":"t","detail":"{detail}"}}"#).as_bytes());
-        for (status, said, expected) in [
-            (400, json("invalid range end"), FaultKind::Rejected),
-            (404, json("not found"), FaultKind::Missing),
-            (404, Said::parse(b"404 page not found"), FaultKind::Transient),
-            (404, Said::parse(b""), FaultKind::Transient),
-            (408, json(""), FaultKind::Transient),
-            (422, json("bad parameter"), FaultKind::Rejected),
-            (
-                422,
-                json("failed to store consumer in redis"),
-                FaultKind::Transient,
-            ),
-            (429, json(""), FaultKind::Transient),
-            (302, json(""), FaultKind::Rejected),
-            (204, json(""), FaultKind::Transient),
-            (500, json(""), FaultKind::Transient),
-            (503, Said::parse(b"<html>"), FaultKind::Transient),
-        ] {
-            assert_eq!(said.kind(status), expected, "{status} {}", said.text);
-        }
     }
 }

@@ -2,9 +2,16 @@
 //!
 //! awc reads at most 8 KiB at a time: a hundred system calls for each megabyte of a binary. Here one call takes in what
 //! the system has, up to [`STEP`], and awc is served from that.
+//!
+//! awc does not look for an answer before it has sent all of a request, and reports a broken connection instead of one
+//! that came early. A connection with an [`EarlyAnswer`] does look: once the server has answered, it takes whatever
+//! else is written without sending it, so that awc gets to reading. Below TLS what is readable need not be an answer;
+//! there it looks only when nothing can be sent any more.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use actix_rt::net::{ActixStream, Ready, TcpStream};
@@ -16,14 +23,41 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// The most that is read at once, and so what a connection in use may hold.
 const STEP: usize = 64 * 1024;
 
+/// Whether the server answered before it had the whole request. Only for connections that are used once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EarlyAnswer(Rc<Cell<bool>>);
+
+impl EarlyAnswer {
+    /// Whether it did: nothing is sent any more, whatever is written.
+    pub(super) fn has_come(&self) -> bool {
+        self.0.get()
+    }
+}
+
 /// Opens such connections.
-pub(super) fn connector()
--> impl Service<ConnectInfo<Uri>, Response = Connection<Uri, Buffered>, Error = ConnectError> + Clone {
+pub(super) fn connector(
+    early: Option<EarlyAnswer>,
+) -> impl Service<ConnectInfo<Uri>, Response = Connection<Uri, Buffered>, Error = ConnectError> + Clone {
     let tcp = Connector::default().service();
-    ServiceExt::<ConnectInfo<Uri>>::map(tcp, |opened: Connection<Uri, TcpStream>| {
+    ServiceExt::<ConnectInfo<Uri>>::map(tcp, move |opened: Connection<Uri, TcpStream>| {
         let (tcp, asked) = opened.into_parts();
-        Connection::new(asked, Buffered::new(tcp))
+        let early = early.clone().map(|answer| Early {
+            answer,
+            readable_is_answer: asked.scheme_str() == Some("http"),
+            broken: None,
+        });
+        Connection::new(asked, Buffered::new(tcp, early))
     })
+}
+
+/// How a connection looks out for an early answer.
+#[derive(Debug)]
+struct Early {
+    answer: EarlyAnswer,
+    /// Not below TLS.
+    readable_is_answer: bool,
+    /// Why nothing can be sent any more.
+    broken: Option<io::Error>,
 }
 
 /// A connection with a buffer for what was read; it has one only while there is something in it.
@@ -32,19 +66,67 @@ pub(super) struct Buffered {
     tcp: TcpStream,
     read: Vec<u8>,
     given: usize,
+    early: Option<Early>,
 }
 
 impl Buffered {
-    fn new(tcp: TcpStream) -> Self {
+    fn new(tcp: TcpStream, early: Option<Early>) -> Self {
         Self {
             tcp,
             read: Vec::new(),
             given: 0,
+            early,
         }
     }
 
     fn is_empty(&self) -> bool {
         self.given == self.read.len()
+    }
+
+    /// Takes in what there is to read, if nothing is left of what was read before; `false` at the end.
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if !self.is_empty() {
+            return Poll::Ready(Ok(true));
+        }
+        self.read.clear();
+        self.given = 0;
+        self.read.reserve_exact(STEP);
+        let read = tokio_util::io::poll_read_buf(Pin::new(&mut self.tcp), context, &mut self.read);
+        if !matches!(read, Poll::Ready(Ok(1..))) {
+            // a connection that rests, or has ended, holds no memory
+            self.read = Vec::new();
+        }
+        Poll::Ready(Ok(ready!(read)? > 0))
+    }
+
+    /// Whether an answer is there although the request is not all sent.
+    fn poll_early(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let Some(early) = &self.early else {
+            return Poll::Ready(Ok(false));
+        };
+        if early.answer.has_come() {
+            return Poll::Ready(Ok(true));
+        }
+        let is_broken = early.broken.is_some();
+        if !is_broken && !early.readable_is_answer {
+            return Poll::Ready(Ok(false));
+        }
+        let filled = match self.poll_fill(context) {
+            Poll::Pending if !is_broken => return Poll::Ready(Ok(false)),
+            filled => ready!(filled),
+        };
+        let Some(early) = &mut self.early else {
+            return Poll::Ready(Ok(false));
+        };
+        match (filled, early.broken.take()) {
+            (Ok(true), _) => {
+                early.answer.0.set(true);
+                Poll::Ready(Ok(true))
+            }
+            (_, Some(broken)) => Poll::Ready(Err(broken)),
+            (Ok(false), None) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            (Err(error), None) => Poll::Ready(Err(error)),
+        }
     }
 }
 
@@ -59,15 +141,7 @@ impl AsyncRead for Buffered {
             if out.remaining() >= STEP {
                 return Pin::new(&mut this.tcp).poll_read(context, out);
             }
-            this.read.clear();
-            this.given = 0;
-            this.read.reserve_exact(STEP);
-            let read = tokio_util::io::poll_read_buf(Pin::new(&mut this.tcp), context, &mut this.read);
-            if !matches!(read, Poll::Ready(Ok(1..))) {
-                // a connection that rests, or has ended, holds no memory
-                this.read = Vec::new();
-            }
-            ready!(read)?;
+            ready!(this.poll_fill(context))?;
         }
         let unread = &this.read[this.given..];
         let given = unread.len().min(out.remaining());
@@ -78,12 +152,20 @@ impl AsyncRead for Buffered {
 }
 
 impl AsyncWrite for Buffered {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(context, bytes)
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        loop {
+            if ready!(this.poll_early(context))? {
+                return Poll::Ready(Ok(bytes.len()));
+            }
+            match (
+                ready!(Pin::new(&mut this.tcp).poll_write(context, bytes)),
+                &mut this.early,
+            ) {
+                (Err(error), Some(early)) => early.broken = Some(error),
+                (written, _) => return Poll::Ready(written),
+            }
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -125,7 +207,7 @@ mod tests {
             sender.write_all(&sent).await.unwrap();
             sender
         });
-        let mut buffered = Buffered::new(tcp);
+        let mut buffered = Buffered::new(tcp, None);
         let mut received = Vec::new();
         let mut piece = vec![0; 8 * 1024];
         while received.len() < expected.len() {

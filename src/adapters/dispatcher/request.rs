@@ -1,6 +1,6 @@
 //! What the dispatcher is asked, to the letter.
 
-use actors::feed::Model;
+use actors::feed::{Feed, Model};
 use actors::ports::Pull;
 use actors::stream_id::StreamId;
 use awc::http::header::{HeaderName, HeaderValue, USER_AGENT};
@@ -46,6 +46,43 @@ pub(super) fn stream(base: &Url, stream: &StreamId) -> Url {
     let sha256 = stream.sha256().to_string();
     let place = [stream.source().as_str(), stream.label(), &sha256];
     below(base, &[&["api", "v3", "stream"], &place[..]].concat())
+}
+
+/// `POST {events}/api/v2/event?…`: answered after Kafka has confirmed, without the events that were taken, and
+/// plugins pause.
+pub(super) fn publish(base: &Url, model: Model) -> Url {
+    let mut url = below(base, &["api", "v2", "event"]);
+    url.query_pairs_mut()
+        .append_pair("model", model.as_str())
+        .append_pair("avro-format", "true")
+        .append_pair("sync", "true")
+        .append_pair("include_ok", "false")
+        .append_pair("pause_plugins", "true");
+    url
+}
+
+/// `POST {streams}/api/v3/stream/{source}/{label}?…`
+pub(super) fn upload(base: &Url, stream: &StreamId) -> Url {
+    let place = ["api", "v3", "stream", stream.source().as_str(), stream.label()];
+    let mut url = below(base, &place);
+    url.query_pairs_mut()
+        .append_pair("skip-identify", "true")
+        .append_pair("expected-sha256", &stream.sha256().to_string());
+    url
+}
+
+/// As whom a feed is restored.
+pub(super) fn restores_events(feed: &Feed, backup_id: &str) -> String {
+    format!(
+        "restore-events-{}-{}-{backup_id}",
+        feed.source(),
+        feed.event_word()
+    )
+}
+
+/// As whom streams are restored.
+pub(super) fn restores_streams(backup_id: &str) -> String {
+    format!("restore-streams-events-all-all-{backup_id}")
 }
 
 /// `GET {any}/`
@@ -135,6 +172,12 @@ mod tests {
         assert_eq!(
             stream(&"https://d/prefix/".parse().unwrap(), &odd).as_str(),
             format!("https://d/prefix/api/v3/stream/a%20b%3Fc/l%23%252e/{HEX}")
+        );
+        assert_eq!(
+            upload(&"https://d/prefix/".parse().unwrap(), &odd).as_str(),
+            format!(
+                "https://d/prefix/api/v3/stream/a%20b%3Fc/l%23%252e?skip-identify=true&expected-sha256={HEX}"
+            )
         );
         assert_eq!(root(&"http://d".parse().unwrap()).as_str(), "http://d/");
         assert_eq!(root(&"http://d/p".parse().unwrap()).as_str(), "http://d/p/");
