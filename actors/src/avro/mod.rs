@@ -13,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 pub mod bulk;
-mod cursor;
+pub(crate) mod cursor;
 #[cfg(any(test, feature = "testkit"))]
 pub mod differential;
 #[cfg(any(test, feature = "testkit"))]

@@ -7,6 +7,7 @@
 //! | Which traps of the dispatcher are acted out, and how? | [`dispatcher`] |
 //! | What does it mean that a backup is good? | [`audit`] |
 //! | How is the program run for the demo? | [`child`] |
+//! | What does an event of an older version become? | [`upgrade`] |
 //! | What lies in `testdata/`? | [`testdata`] |
 //! | What does a backup take? | [`measure`] |
 //! | How is a disk made full? | [`small_disk`] |
@@ -31,4 +32,5 @@ pub mod small_disk;
 pub mod soak;
 pub mod testdata;
 pub mod torture;
+pub mod upgrade;
 pub mod validity;

@@ -4,3 +4,4 @@
 pub mod journal;
 pub mod restore_state;
 pub mod state;
+pub mod target;

@@ -33,6 +33,21 @@ pub(super) fn json(body: &serde_json::Value) -> HttpResponse {
         .body(body.to_string())
 }
 
+/// A page of something that stands in between.
+pub(super) fn page(status: u16) -> HttpResponse {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    HttpResponse::build(status)
+        .insert_header((CONTENT_TYPE, "text/html"))
+        .body("<html>a page of something in between</html>")
+}
+
+/// No answer: the connection is cut where it should come.
+pub(super) fn cut() -> HttpResponse {
+    let broken = std::io::Error::other("cut by a fault on order");
+    let body = actix_web::body::SizedStream::new(1, stream::iter([Err::<Bytes, _>(broken)]));
+    HttpResponse::Ok().body(body)
+}
+
 /// A request that is refused: what [`error`] says of it.
 #[derive(Debug)]
 pub(super) struct Refusal {

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
+use actors::avro::ModelVersion;
 use actors::feed::{Feed, Model};
 use actors::timestamp::Timestamp;
 
@@ -128,6 +129,11 @@ impl Broker {
     /// Puts events at the end of their feed.
     pub fn append(&mut self, feed: &Feed, events: impl IntoIterator<Item = RawEvent>) {
         self.log(feed).append(events);
+    }
+
+    /// Puts an event that was published in this version at the end of its feed.
+    pub(super) fn publish(&mut self, feed: &Feed, version: ModelVersion, event: RawEvent) {
+        self.log(feed).publish(version, event);
     }
 
     /// Takes up a generated feed, none of whose events is visible yet; with `ahead`, encodes them all now.

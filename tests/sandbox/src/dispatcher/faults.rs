@@ -28,8 +28,19 @@ pub enum Fault {
     CutAfter(usize),
     /// The body is what it should be, but for one flipped bit (downloads only).
     FlippedBit,
-    /// A 200 whose body nobody understands (pulls only; the events are taken).
+    /// A 200 whose body nobody understands (not for downloads), after the effect: events are taken from Kafka, or
+    /// given to it; a stream is kept.
     Nonsense,
+    /// The connection is cut before the answer, after the effect (publishing and uploading).
+    LostAnswer,
+    /// Only so many events from the front go to Kafka; the answer is a 500 that says so (publishing only).
+    Partial(usize),
+    /// 425, and nothing is done: filters dropped all, by this list (publishing only).
+    Filtered(&'static str),
+    /// 425, and nothing is done: all are older than their source keeps (publishing only).
+    AgedOff,
+    /// This status with a page that is not the dispatcher's own, before anything is done (publishing and uploading).
+    Page(u16),
 }
 
 /// The faults that are on order.

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use actors::feed::Feed;
+use actors::avro::ModelVersion;
+use actors::feed::{Feed, Model};
 use actors::timestamp::Timestamp;
 use bytes::Bytes;
 
 use crate::generator::FeedEvents;
+use crate::upgrade::upgraded;
 
 /// An event given as bytes.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub(super) enum Origin {
     Made(Arc<FeedEvents>, u64),
     /// It was encoded ahead of time.
     Ready(Bytes),
+    /// It was published in this version.
+    Published(Model, ModelVersion, Bytes),
 }
 
 impl Origin {
@@ -45,6 +49,12 @@ impl Origin {
         match self {
             Self::Made(events, number) => events.event(*number).encode(out, version),
             Self::Ready(bytes) => out.extend_from_slice(bytes),
+            Self::Published(model, from, bytes) => {
+                let known = ModelVersion::ALL.into_iter();
+                let newest = known.filter(|known| known.number() <= version).max();
+                let event = newest.and_then(|to| upgraded(*model, *from, to, bytes));
+                out.extend_from_slice(event.as_deref().unwrap_or(bytes));
+            }
         }
     }
 }
@@ -53,6 +63,7 @@ impl Origin {
 enum Entry {
     Made(Arc<FeedEvents>, u32),
     Raw(Box<RawEvent>),
+    Published(Box<(ModelVersion, RawEvent)>),
 }
 
 /// Events of a generated feed, encoded ahead of time in one version.
@@ -117,6 +128,11 @@ impl Log {
             .extend(events.into_iter().map(|event| Entry::Raw(Box::new(event))));
     }
 
+    /// An event that was published in this version: it is stored as it is, and upgraded on its way out.
+    pub(super) fn publish(&mut self, version: ModelVersion, event: RawEvent) {
+        self.entries.push(Entry::Published(Box::new((version, event))));
+    }
+
     pub(super) fn adopt(&mut self, events: FeedEvents, ahead: Option<i64>) {
         self.arena = ahead.map(|version| Arena::new(&events, version));
         self.made = Some(Arc::new(events));
@@ -135,6 +151,7 @@ impl Log {
     pub(super) fn event(&self, offset: u32) -> EventRef {
         let (kafka_key, timestamp) = match &self.entries[offset as usize] {
             Entry::Raw(event) => (event.kafka_key.clone(), event.timestamp),
+            Entry::Published(published) => (published.1.kafka_key.clone(), published.1.timestamp),
             Entry::Made(events, number) => {
                 let event = events.event(u64::from(*number));
                 (
@@ -157,6 +174,9 @@ impl Log {
     pub(super) fn origin(&self, offset: u32, version: i64) -> Origin {
         match (&self.entries[offset as usize], &self.arena) {
             (Entry::Raw(event), _) => Origin::Ready(event.bytes.clone()),
+            (Entry::Published(published), _) => {
+                Origin::Published(self.feed.model(), published.0, published.1.bytes.clone())
+            }
             (Entry::Made(_, number), Some(arena)) if arena.version == version => {
                 Origin::Ready(arena.event(*number as usize))
             }

@@ -11,6 +11,11 @@
 //! | the model version changes from one answer to the next | [`Shared::set_model_version`] |
 //! | one invalid event silently ends a published bulk; 425 with an empty list; a partial 500 | `publish.rs` |
 //! | a range past the end is 400 | `streams.rs` |
+//! | events published in an older version are upgraded on their way out | `log.rs` |
+//!
+//! What is published is stored as it came, and recorded in the order of its arrival ([`Shared::published`]); an event
+//! keeps its key when it is published again, so that a repeat is known by it. Uploads of more than 1 MiB lie in
+//! temporary files.
 //!
 //! It runs on threads of its own, keeps its state over [`StandInDispatcher::restart`], and records who got what.
 
@@ -20,7 +25,9 @@ mod faults;
 mod log;
 mod publish;
 mod pull;
+mod receipts;
 mod shared;
+mod spool;
 mod streams;
 
 use std::io;
@@ -38,7 +45,9 @@ use tokio::sync::oneshot;
 pub use broker::{Answer, Broker, Consumer, Fate, Place};
 pub use faults::{Call, Fault};
 pub use log::{EventRef, RawEvent};
+pub use receipts::{PublishTotals, Published, Receipt, UploadTotals};
 pub use shared::{Arrival, Shared, SourceRules};
+pub use spool::Spooled;
 pub use streams::Body;
 
 use crate::generator::World;
@@ -164,6 +173,12 @@ impl StandInDispatcher {
             streams.downloads.values().map(|times| u64::from(*times)).sum(),
             streams.at_once_peak,
         )
+    }
+
+    /// How often a stream was uploaded and taken.
+    pub fn uploads(&self, stream: &StreamId) -> u32 {
+        let streams = self.shared.streams();
+        streams.uploads.get(&stream.to_string()).copied().unwrap_or(0)
     }
 
     /// Has all binaries and all events of a world. With `ahead`, events are encoded now, in the present version.

@@ -4,14 +4,16 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::avro::ModelVersion;
 use actors::feed::{Action, Feed, Model, SourceName};
+use actors::stream_id::Sha256;
 use actors::timestamp::Timestamp;
 use apache_avro::types::Value;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::answers::{Refusal, UNSET, error, json};
+use super::answers::{Refusal, UNSET, cut, error, json, page};
 use super::faults::{Call, Fault};
 use super::log::RawEvent;
+use super::receipts::Receipt;
 use super::shared::{Shared, SourceRules};
 use crate::decode::{self, Decoded, longest_text, micros, text};
 use crate::encode;
@@ -19,6 +21,9 @@ use crate::validity::{self, Judge};
 
 /// The longest text that the dispatcher's decoder takes.
 const LONGEST_TEXT: usize = 1024 * 1024;
+
+/// The title of a 425.
+const ALL_FILTERED: &str = "All events to be published have been filtered out";
 
 /// The largest message that Kafka takes.
 const LARGEST_MESSAGE: usize = 3_145_728;
@@ -28,18 +33,42 @@ pub(super) async fn publish(
     body: web::Bytes,
     shared: web::Data<Shared>,
 ) -> HttpResponse {
-    match shared.fault(Call::Publish) {
+    let number = shared.receipts().request(body.len());
+    let fault = shared.fault(Call::Publish);
+    match fault {
         Some(Fault::Status(status)) => return error(status, "failed", "a fault on order", UNSET),
+        Some(Fault::Page(status)) => return page(status),
+        Some(Fault::Filtered(list)) => return filtered_out(list).into(),
+        Some(Fault::AgedOff) => return aged_off().into(),
         Some(Fault::Hang) => std::future::pending().await,
         _ => {}
     }
     if shared.kafka_hangs() {
         std::future::pending().await
     }
-    match produce(request.query_string(), &body, &shared) {
-        Ok(answer) => answer,
-        Err(refusal) => refusal.into(),
+    let most = match fault {
+        Some(Fault::Partial(most)) => Some(most),
+        _ => None,
+    };
+    let post = Post {
+        shared: &shared,
+        number,
+        most,
+    };
+    let answer = post.produce(request.query_string(), &body);
+    match fault {
+        Some(Fault::LostAnswer) => cut(),
+        Some(Fault::Nonsense) => page(200),
+        _ => answer.unwrap_or_else(HttpResponse::from),
     }
+}
+
+/// One request.
+struct Post<'a> {
+    shared: &'a Shared,
+    number: u64,
+    /// Kafka takes no more events than this.
+    most: Option<usize>,
 }
 
 fn model_of(query: &str) -> Result<Model, Refusal> {
@@ -89,72 +118,109 @@ fn decode(model: Model, body: &[u8]) -> Result<(ModelVersion, Vec<Decoded<'_>>),
     Err(Refusal::new(422, TITLE, detail))
 }
 
-fn produce(query: &str, body: &[u8], shared: &Shared) -> Result<HttpResponse, Refusal> {
-    let model = model_of(query)?;
-    if body.is_empty() {
-        return Err(Refusal::new(
-            400,
-            "Empty Request",
-            "no events were provided to be published",
-        ));
-    }
-    let (_, events) = decode(model, body)?;
-    let unplaced = |event: &Decoded<'_>| {
-        text(&event.value, &["action"]).is_empty() || text(&event.value, &["source", "name"]).is_empty()
-    };
-    if model == Model::Binary && events.iter().any(unplaced) {
-        // the text of this one was not recorded
-        return Err(Refusal::new(
-            400,
-            "event without source or action",
-            "an event has no source or no action",
-        ));
-    }
-    let valid = events
-        .iter()
-        .take_while(|event| validity::fault(model, &event.value, Judge::Dispatcher).is_none());
-    let valid: Vec<&Decoded<'_>> = valid.collect();
-    let rules = shared.rules().clone();
-    let fates: Vec<Verdict> = valid.iter().map(|event| rules.judge(event)).collect();
-    if fates
-        .iter()
-        .all(|fate| matches!(fate, Verdict::AgedOff | Verdict::Filtered(_)))
-    {
-        return Err(all_filtered(&fates));
-    }
-    let mut failures = Vec::new();
-    let (mut produced, mut too_large) = (Vec::new(), String::new());
-    for (event, fate) in valid.iter().zip(&fates) {
-        match fate {
-            Verdict::Produced if event.bytes.len() > LARGEST_MESSAGE => too_large.push_str(&format!(
-                "message too large for kafka: {} vs {LARGEST_MESSAGE} bytes;\n",
-                event.bytes.len()
-            )),
-            Verdict::Produced => produced.push(*event),
-            Verdict::Refused(reason) => {
-                failures.push(json!({ "error": reason, "kafka_key": text(&event.value, &["kafka_key"]) }));
-            }
-            Verdict::AgedOff | Verdict::Filtered(_) => {}
+impl Post<'_> {
+    fn produce(&self, query: &str, body: &[u8]) -> Result<HttpResponse, Refusal> {
+        let model = model_of(query)?;
+        if body.is_empty() {
+            return Err(Refusal::new(
+                400,
+                "Empty Request",
+                "no events were provided to be published",
+            ));
         }
+        let (version, events) = decode(model, body)?;
+        let unplaced = |event: &Decoded<'_>| {
+            text(&event.value, &["action"]).is_empty() || text(&event.value, &["source", "name"]).is_empty()
+        };
+        if model == Model::Binary && events.iter().any(unplaced) {
+            // the text of this one was not recorded
+            return Err(Refusal::new(
+                400,
+                "event without source or action",
+                "an event has no source or no action",
+            ));
+        }
+        let valid = events
+            .iter()
+            .take_while(|event| validity::fault(model, &event.value, Judge::Dispatcher).is_none());
+        let valid: Vec<&Decoded<'_>> = valid.collect();
+        let rules = self.shared.rules().clone();
+        let fates: Vec<Verdict> = valid.iter().map(|event| rules.judge(event)).collect();
+        if fates
+            .iter()
+            .all(|fate| matches!(fate, Verdict::AgedOff | Verdict::Filtered(_)))
+        {
+            return Err(all_filtered(&fates));
+        }
+        let mut failures = Vec::new();
+        let (mut produced, mut not_produced) = (Vec::new(), String::new());
+        for (event, fate) in valid.iter().zip(&fates) {
+            match fate {
+                Verdict::Produced if self.most.is_some_and(|most| produced.len() >= most) => {
+                    not_produced.push_str("a fault on order;\n");
+                }
+                Verdict::Produced if event.bytes.len() > LARGEST_MESSAGE => not_produced.push_str(&format!(
+                    "message too large for kafka: {} vs {LARGEST_MESSAGE} bytes;\n",
+                    event.bytes.len()
+                )),
+                Verdict::Produced => produced.push(*event),
+                Verdict::Refused(reason) => {
+                    failures
+                        .push(json!({ "error": reason, "kafka_key": text(&event.value, &["kafka_key"]) }));
+                }
+                Verdict::AgedOff | Verdict::Filtered(_) => {}
+            }
+        }
+        let count = produced.len();
+        self.store(model, version, &produced);
+        if !not_produced.is_empty() {
+            let detail = format!(
+                "successfully submitted {count}/{} events with the failed events providing the following errors: {not_produced}",
+                events.len()
+            );
+            return Err(Refusal::new(500, "failed ProduceAnyEvents", detail));
+        }
+        let (ok, failed) = (valid.len() - failures.len(), failures.len());
+        let failures = if failures.is_empty() {
+            json!(null)
+        } else {
+            json!(failures)
+        };
+        Ok(json(
+            &json!({ "total_ok": ok, "total_failures": failed, "failures": failures }),
+        ))
     }
-    let count = produced.len();
-    store(model, &produced, shared);
-    if !too_large.is_empty() {
-        let detail = format!(
-            "successfully submitted {count}/{} events with the failed events providing the following errors: {too_large}",
-            events.len()
-        );
-        return Err(Refusal::new(500, "failed ProduceAnyEvents", detail));
+
+    /// Puts events where consumers find them. A binary or insert event keeps its key, which follows from its content;
+    /// a delete event gets a new one. A source that cannot be a source's name is nobody's feed.
+    fn store(&self, model: Model, version: ModelVersion, events: &[&Decoded<'_>]) {
+        for event in events {
+            let Some(feed) = feed_of(model, &event.value) else {
+                continue;
+            };
+            let receipt = Receipt {
+                kafka_key: text(&event.value, &["kafka_key"]).into(),
+                timestamp: Timestamp::from_micros(micros(&event.value, &["timestamp"])),
+                sha256: Sha256::of(event.bytes),
+                request: self.number,
+            };
+            let raw = match model {
+                _ if self.shared.forgets() => None,
+                Model::Delete => Some(renamed(event)),
+                _ => Some(RawEvent {
+                    kafka_key: receipt.kafka_key.to_string(),
+                    timestamp: receipt.timestamp,
+                    bytes: Bytes::copy_from_slice(event.bytes),
+                }),
+            };
+            self.shared.receipts().event(&feed, receipt);
+            if let Some(raw) = raw {
+                self.shared.broker().publish(&feed, version, raw);
+            }
+        }
+        self.shared.arrival.notify_waiters();
+        self.shared.changed();
     }
-    let (ok, failed) = (valid.len() - failures.len(), failures.len());
-    let failures = if failures.is_empty() {
-        json!(null)
-    } else {
-        json!(failures)
-    };
-    Ok(json(
-        &json!({ "total_ok": ok, "total_failures": failed, "failures": failures }),
-    ))
 }
 
 /// What becomes of a valid event.
@@ -184,60 +250,44 @@ impl SourceRules {
     }
 }
 
-/// 425; also, with an empty list, where the first event is invalid.
+/// 425; also, with an empty list, where the first event is invalid. Age tells over any other filter.
 fn all_filtered(fates: &[Verdict]) -> Refusal {
-    if !fates.is_empty() && fates.iter().all(|fate| matches!(fate, Verdict::AgedOff)) {
-        return Refusal {
-            code: "ErrorStringEnumAllEventsAgedOffImmediately",
-            ..Refusal::new(
-                425,
-                "All events would be aged off immediately",
-                "all events are older than the source keeps",
-            )
-        };
+    if fates.iter().any(|fate| matches!(fate, Verdict::AgedOff)) {
+        return aged_off();
     }
     let mut counts = std::collections::BTreeMap::<&str, usize>::new();
     for fate in fates {
-        let name = match fate {
-            Verdict::Filtered(name) => name.as_str(),
-            _ => "aged_off",
-        };
-        *counts.entry(name).or_default() += 1;
+        if let Verdict::Filtered(name) = fate {
+            *counts.entry(name).or_default() += 1;
+        }
     }
     let list: Vec<String> = counts
         .iter()
         .map(|(name, count)| format!("{name}:{count}"))
         .collect();
-    let detail = format!(
-        "failed to produce any of the provided events as they were all filtered out by the following filters [{}], \
-         with 0 response failures which are: []",
-        list.join(",")
-    );
+    filtered_out(&list.join(","))
+}
+
+fn aged_off() -> Refusal {
     Refusal {
-        code: "ErrorStringEnumAllEventsFiltered",
-        ..Refusal::new(425, "All events to be published have been filtered out", detail)
+        code: "ErrorStringEnumAllEventsAgedOffImmediately",
+        ..Refusal::new(
+            425,
+            ALL_FILTERED,
+            "all submitted events are older than their source keeps",
+        )
     }
 }
 
-/// Puts events where consumers find them. A binary or insert event keeps its key, which follows from its content;
-/// a delete event gets a new one. A source that cannot be a source's name is nobody's feed.
-fn store(model: Model, events: &[&Decoded<'_>], shared: &Shared) {
-    for event in events {
-        let Some(feed) = feed_of(model, &event.value) else {
-            continue;
-        };
-        let raw = match model {
-            Model::Delete => renamed(event),
-            _ => RawEvent {
-                kafka_key: text(&event.value, &["kafka_key"]).to_owned(),
-                timestamp: Timestamp::from_micros(micros(&event.value, &["timestamp"])),
-                bytes: Bytes::copy_from_slice(event.bytes),
-            },
-        };
-        shared.broker().append(&feed, [raw]);
+fn filtered_out(list: &str) -> Refusal {
+    let detail = format!(
+        "failed to produce any of the provided events as they were all filtered out by the following filters [{list}], \
+         with 0 response failures which are: []"
+    );
+    Refusal {
+        code: "ErrorStringEnumAllEventsFiltered",
+        ..Refusal::new(425, ALL_FILTERED, detail)
     }
-    shared.arrival.notify_waiters();
-    shared.changed();
 }
 
 fn feed_of(model: Model, event: &Value) -> Option<Feed> {

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::broker::{Broker, Fate};
 use super::faults::{Call, Fault, Faults};
+use super::receipts::{PublishTotals, Published, Receipts, UploadTotals};
 use super::streams::Streams;
 
 /// A request as it arrived.
@@ -47,6 +48,8 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Shared {
     broker: Mutex<Broker>,
     streams: Mutex<Streams>,
+    receipts: Mutex<Receipts>,
+    forgets: AtomicBool,
     arrivals: Mutex<Vec<Arrival>>,
     faults: Mutex<Faults>,
     ready_at: Mutex<Instant>,
@@ -71,6 +74,8 @@ impl Shared {
         Self {
             broker: Mutex::new(Broker::new(dedupe)),
             streams: Mutex::default(),
+            receipts: Mutex::default(),
+            forgets: AtomicBool::new(false),
             arrivals: Mutex::default(),
             faults: Mutex::default(),
             ready_at: Mutex::new(Instant::now()),
@@ -102,6 +107,44 @@ impl Shared {
     /// `source/label/sha256` of all streams that it has.
     pub fn stream_keys(&self) -> std::collections::BTreeSet<String> {
         self.streams().bodies.keys().cloned().collect()
+    }
+
+    /// The size of a stream that it has; `source/label/sha256`.
+    pub fn stream_size(&self, key: &str) -> Option<u64> {
+        self.streams().bodies.get(key).map(super::streams::Body::size)
+    }
+
+    pub(super) fn receipts(&self) -> MutexGuard<'_, Receipts> {
+        locked(&self.receipts)
+    }
+
+    /// The events of a feed that were published and went to Kafka, in the order in which they were received.
+    pub fn published(&self, feed: &actors::feed::Feed) -> Published {
+        self.receipts().of(feed)
+    }
+
+    /// The feeds to which anything was published.
+    pub fn published_feeds(&self) -> Vec<actors::feed::Feed> {
+        self.receipts().feeds()
+    }
+
+    /// Counts over all that was published.
+    pub fn publish_totals(&self) -> PublishTotals {
+        self.receipts().published
+    }
+
+    /// Counts over all that was uploaded.
+    pub fn upload_totals(&self) -> UploadTotals {
+        self.receipts().uploaded
+    }
+
+    /// From now on keeps only names, sizes and hashes of what is written to it: for runs that write gigabytes.
+    pub fn set_forgets(&self, forgets: bool) {
+        self.forgets.store(forgets, Ordering::SeqCst);
+    }
+
+    pub(super) fn forgets(&self) -> bool {
+        self.forgets.load(Ordering::SeqCst)
     }
 
     pub(super) fn rules(&self) -> MutexGuard<'_, SourceRules> {

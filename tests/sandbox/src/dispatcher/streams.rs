@@ -13,9 +13,10 @@ use futures_util::StreamExt;
 use serde_json::json;
 use sha2::Digest;
 
-use super::answers::{Refusal, UNSET, error, json};
+use super::answers::{Refusal, UNSET, cut, error, json, page};
 use super::faults::{Call, Fault};
 use super::shared::Shared;
+use super::spool::{Incoming, Spooled};
 use crate::generator::Content;
 
 /// How much of a download is made at once.
@@ -28,6 +29,10 @@ pub enum Body {
     Made(Content),
     /// Given.
     Given(Bytes),
+    /// Uploaded, and too large for memory.
+    Spooled(Arc<Spooled>),
+    /// Uploaded, and not kept: only the size is known.
+    Forgotten(u64),
 }
 
 impl Body {
@@ -36,6 +41,8 @@ impl Body {
         match self {
             Self::Made(content) => content.size,
             Self::Given(bytes) => bytes.len() as u64,
+            Self::Spooled(spooled) => spooled.size(),
+            Self::Forgotten(size) => *size,
         }
     }
 
@@ -48,6 +55,8 @@ impl Body {
                 piece.freeze()
             }
             Self::Given(bytes) => bytes.slice(at as usize..at as usize + count),
+            Self::Spooled(spooled) => spooled.read(at, count),
+            Self::Forgotten(_) => Bytes::new(),
         }
     }
 }
@@ -57,6 +66,7 @@ impl Body {
 pub(super) struct Streams {
     pub(super) bodies: BTreeMap<String, Body>,
     pub(super) downloads: BTreeMap<String, u32>,
+    pub(super) uploads: BTreeMap<String, u32>,
     pub(super) at_once: usize,
     pub(super) at_once_peak: usize,
 }
@@ -178,6 +188,10 @@ fn pieces(
                 return Some((Err(broken), (0..0, under_way)));
             }
             let mut piece = body.piece(bytes.start, bytes.end.min(cut));
+            if piece.is_empty() {
+                let gone = std::io::Error::other("the content was not kept");
+                return Some((Err(gone), (0..0, under_way)));
+            }
             if flip && bytes.start == 0 {
                 let mut flipped = piece.to_vec();
                 flipped[0] ^= 1;
@@ -198,21 +212,27 @@ pub(super) async fn post(
     mut payload: web::Payload,
     shared: web::Data<Shared>,
 ) -> HttpResponse {
-    match shared.fault(Call::Upload) {
+    shared.receipts().uploaded.requests += 1;
+    let fault = shared.fault(Call::Upload);
+    match fault {
         Some(Fault::Status(status)) => return error(status, "failed", "a fault on order", UNSET),
+        Some(Fault::Page(status)) => return page(status),
         Some(Fault::Hang) => std::future::pending().await,
         _ => {}
     }
-    let mut body = BytesMut::new();
+    let mut incoming = Incoming::new(shared.forgets());
     let mut hash = sha2::Sha256::new();
     while let Some(piece) = payload.next().await {
         let Ok(piece) = piece else {
             return error(500, "failed to read request body", "unexpected EOF", UNSET);
         };
         hash.update(&piece);
-        body.extend_from_slice(&piece);
+        if let Err(full) = incoming.take(&piece) {
+            return error(500, "failed to store stream", &full.to_string(), UNSET);
+        }
     }
-    if body.is_empty() {
+    let size = incoming.size();
+    if size == 0 {
         return error(400, "no content in request body", "no error provided", UNSET);
     }
     let found = Sha256::from_bytes(hash.finalize().into()).to_string();
@@ -224,11 +244,21 @@ pub(super) async fn post(
         return error(400, "sha256 mismatch", &detail, UNSET);
     }
     let (source, label) = named.into_inner();
-    let size = body.len();
-    shared
-        .streams()
-        .bodies
-        .insert(format!("{source}/{label}/{found}"), Body::Given(body.freeze()));
+    let key = format!("{source}/{label}/{found}");
+    {
+        let mut receipts = shared.receipts();
+        receipts.uploaded.taken += 1;
+        receipts.uploaded.bytes += size;
+        let mut streams = shared.streams();
+        *streams.uploads.entry(key.clone()).or_default() += 1;
+        streams.bodies.insert(key, incoming.finish());
+    }
+    shared.changed();
+    match fault {
+        Some(Fault::LostAnswer) => return cut(),
+        Some(Fault::Nonsense) => return page(200),
+        _ => {}
+    }
     json(&json!({ "data": {
         "label": "", "size": size, "sha512": "", "sha256": found, "sha1": "", "md5": "", "mime": "", "magic": "",
     }}))

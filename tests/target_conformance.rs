@@ -1,0 +1,122 @@
+//! The dispatcher's client keeps the promises of the port against the stand-in, and meets its faults as the real
+//! dispatcher's would be met.
+
+use actors::fault::FaultKind;
+use actors::feed::Feed;
+use actors::ports::Target;
+use actors::ports::target::Published;
+use actors::testkit::conformance::target::{self as promises, Receiver};
+use azul_backup::adapters::dispatcher::{AwcTarget, TargetConfig};
+use azul_backup::settings::BaseUrl;
+use sandbox::dispatcher::{Call, Config, Fault, SourceRules, StandInDispatcher};
+
+struct Sandbox {
+    dispatcher: StandInDispatcher,
+    target: AwcTarget,
+}
+
+impl Sandbox {
+    fn new() -> Self {
+        let dispatcher = StandInDispatcher::start(Config::default()).unwrap();
+        let url = BaseUrl::parse(&dispatcher.url()).unwrap();
+        let target = AwcTarget::new(TargetConfig::new(url.clone(), url, "1")).unwrap();
+        Self { dispatcher, target }
+    }
+}
+
+impl Receiver for Sandbox {
+    type Target = AwcTarget;
+
+    fn target(&self) -> &AwcTarget {
+        &self.target
+    }
+
+    fn received(&self, feed: &Feed) -> Vec<String> {
+        let published = self.dispatcher.shared().published(feed);
+        published
+            .0
+            .iter()
+            .map(|receipt| receipt.kafka_key.to_string())
+            .collect()
+    }
+
+    fn filter(&self, name: &'static str) {
+        self.dispatcher.set_rules(SourceRules {
+            filters: vec![("samples".to_owned(), name.to_owned())],
+            ..SourceRules::default()
+        });
+    }
+
+    fn age_off(&self) {
+        self.dispatcher.set_rules(SourceRules {
+            expire_micros: [("samples".to_owned(), 1)].into(),
+            ..SourceRules::default()
+        });
+    }
+
+    fn refuse(&self, kafka_key: &'static str, reason: &'static str) {
+        self.dispatcher.set_rules(SourceRules {
+            refused: [(kafka_key.to_owned(), reason.to_owned())].into(),
+            ..SourceRules::default()
+        });
+    }
+}
+
+#[actix_rt::test]
+async fn the_client_keeps_the_promises_of_the_port() {
+    promises::all(Sandbox::new).await;
+}
+
+#[actix_rt::test]
+async fn every_fault_on_order_is_met_as_the_real_one_would_be() {
+    let sandbox = Sandbox::new();
+    let publish = async |fault| {
+        sandbox.dispatcher.order_fault(Call::Publish, fault, 1);
+        sandbox
+            .target
+            .publish(&promises::feed(), promises::bulk(&["a", "b"]).into())
+            .await
+    };
+    let received = || sandbox.received(&promises::feed());
+    for (fault, kind, effect) in [
+        (Fault::Status(503), FaultKind::Transient, 0),
+        (Fault::Status(403), FaultKind::Rejected, 0),
+        (Fault::Page(404), FaultKind::Rejected, 0),
+        (Fault::Page(502), FaultKind::Transient, 0),
+        (Fault::LostAnswer, FaultKind::Transient, 2),
+        (Fault::Nonsense, FaultKind::Transient, 2),
+    ] {
+        let before = received().len();
+        let found = publish(fault).await.unwrap_err();
+        assert_eq!(
+            (found.kind(), received().len() - before),
+            (kind, effect),
+            "{fault:?}: {found}"
+        );
+    }
+    let lists = [("", 0), ("too_deep:1,deleted:1", 2), ("too_deep", 0)];
+    for (list, expected) in lists {
+        let published = publish(Fault::Filtered(list)).await.unwrap();
+        assert!(
+            matches!(published, Published::Filtered { accounted, .. } if accounted == expected),
+            "{list}: {published:?}"
+        );
+    }
+    assert!(matches!(
+        publish(Fault::AgedOff).await.unwrap(),
+        Published::AgedOff { .. }
+    ));
+    assert_eq!(received().len(), 4);
+    let Published::NotProduced { reason } = publish(Fault::Partial(1)).await.unwrap() else {
+        panic!("all was produced");
+    };
+    assert!(reason.contains("successfully submitted 1/2 events"), "{reason}");
+    let published = sandbox.dispatcher.shared().published(&promises::feed());
+    assert_eq!((published.0.len(), published.distinct().len()), (5, 2));
+    let totals = sandbox.dispatcher.shared().publish_totals();
+    let bytes = promises::bulk(&["a", "b"]).len() as u64;
+    assert_eq!(
+        (totals.requests, totals.bytes, totals.events),
+        (11, 11 * bytes, 5)
+    );
+}
