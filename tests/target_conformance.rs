@@ -3,10 +3,13 @@
 
 use actors::fault::FaultKind;
 use actors::feed::Feed;
-use actors::ports::Target;
 use actors::ports::target::Published;
+use actors::ports::{Dispatcher, Target};
+use actors::stream_id::{Sha256, StreamId};
+use actors::testkit::FakeDispatcher;
 use actors::testkit::conformance::target::{self as promises, Receiver};
-use azul_backup::adapters::dispatcher::{AwcTarget, TargetConfig};
+use azul_backup::adapters::dispatcher::{AwcDispatcher, AwcTarget, DispatcherConfig, TargetConfig};
+use azul_backup::adapters::http::HttpTimeouts;
 use azul_backup::settings::BaseUrl;
 use sandbox::dispatcher::{Call, Config, Fault, SourceRules, StandInDispatcher};
 
@@ -119,4 +122,74 @@ async fn every_fault_on_order_is_met_as_the_real_one_would_be() {
         (totals.requests, totals.bytes, totals.events),
         (11, 11 * bytes, 5)
     );
+}
+
+/// A stream of so many bytes, and a dispatcher in memory that gives them out.
+fn binary(size: u32) -> (StreamId, Vec<u8>, FakeDispatcher) {
+    let content: Vec<u8> = (0..size).map(|n| (n % 253) as u8).collect();
+    let sha256 = Sha256::of(&content).to_string();
+    let stream = StreamId::new("samples", "content", &sha256).unwrap();
+    let from = FakeDispatcher::new();
+    from.hold(&stream, content.clone());
+    (stream, content, from)
+}
+
+#[actix_rt::test]
+async fn an_uploaded_binary_can_be_downloaded_again_whatever_its_size() {
+    let sandbox = Sandbox::new();
+    let url = BaseUrl::parse(&sandbox.dispatcher.url()).unwrap();
+    let client = AwcDispatcher::new(DispatcherConfig {
+        events: url.clone(),
+        streams: url,
+        streams_consumer: String::new(),
+        timeouts: HttpTimeouts::default(),
+    })
+    .unwrap();
+    let sizes = [7, 1_048_576, 1_048_577, 5_000_000];
+    for size in sizes {
+        let (stream, content, from) = binary(size);
+        let body = from.download(&stream, 0).await.unwrap();
+        sandbox.target.upload(&stream, body).await.unwrap();
+        assert_eq!(sandbox.dispatcher.uploads(&stream), 1);
+        let mut body = client.download(&stream, 0).await.unwrap();
+        let mut read = Vec::new();
+        while let Some(chunk) = body.chunk().await.unwrap() {
+            read.extend_from_slice(&chunk);
+        }
+        assert!(read == content, "{size}");
+    }
+    let totals = sandbox.dispatcher.shared().upload_totals();
+    let bytes = sizes.iter().map(|size| u64::from(*size)).sum();
+    assert_eq!((totals.requests, totals.taken, totals.bytes), (4, 4, bytes));
+}
+
+#[actix_rt::test]
+async fn faults_of_uploads_are_met_as_the_real_ones_would_be() {
+    for size in [1000, 3_000_000] {
+        for (fault, kind, taken) in [
+            (Fault::Status(500), FaultKind::Transient, 0),
+            (Fault::Status(413), FaultKind::Rejected, 0),
+            (Fault::Page(503), FaultKind::Transient, 0),
+            (Fault::LostAnswer, FaultKind::Transient, 1),
+            (Fault::Nonsense, FaultKind::Transient, 1),
+        ] {
+            let sandbox = Sandbox::new();
+            let (stream, _, from) = binary(size);
+            // a lost answer of what is small is asked for again at once
+            sandbox.dispatcher.order_fault(Call::Upload, fault, 2);
+            let body = from.download(&stream, 0).await.unwrap();
+            let found = sandbox.target.upload(&stream, body).await.unwrap_err();
+            assert_eq!(found.kind(), kind, "{fault:?} {size}: {found}");
+            let uploads = sandbox.dispatcher.uploads(&stream);
+            let repeats = u32::from(fault == Fault::LostAnswer && size == 1000);
+            assert_eq!(uploads, taken + repeats, "{fault:?} {size}");
+        }
+    }
+    let sandbox = Sandbox::new();
+    sandbox.dispatcher.shared().set_forgets(true);
+    let (stream, _, from) = binary(3_000_000);
+    let body = from.download(&stream, 0).await.unwrap();
+    sandbox.target.upload(&stream, body).await.unwrap();
+    let size = sandbox.dispatcher.shared().stream_size(&stream.to_string());
+    assert_eq!(size, Some(3_000_000));
 }

@@ -316,11 +316,12 @@ mod tests {
         }
 
         fn filter(&self, name: &'static str) {
-            self.0.rule(move |_| Some(EventFate::Filtered(name.to_owned())));
+            self.0
+                .rule(move |event| event.is_valid.then(|| EventFate::Filtered(name.to_owned())));
         }
 
         fn age_off(&self) {
-            self.0.rule(|_| Some(EventFate::AgedOff));
+            self.0.rule(|event| event.is_valid.then_some(EventFate::AgedOff));
         }
 
         fn refuse(&self, kafka_key: &'static str, reason: &'static str) {

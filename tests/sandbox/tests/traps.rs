@@ -318,3 +318,39 @@ fn one_long_text_refuses_the_bulk_and_one_refused_event_does_not() {
     );
     assert_eq!(fetched(&standin, "one"), 1);
 }
+
+#[test]
+fn what_was_published_in_an_older_version_comes_out_in_the_newest_and_is_known_by_its_key() {
+    let standin = StandInDispatcher::start(Config::default()).unwrap();
+    let event = event(0, |event| event.source.settings.clear());
+    let repeated = [4, 5, 6, 6];
+    for version in repeated {
+        let bulk = encode::bulk(version, &[event.encoded(version)], encode::Layout::Sized);
+        assert_eq!(post(standin.address(), PUBLISH, &bulk).status, 200);
+    }
+    let (info, bulk) = pulled(&get(standin.address(), &path("one", 1000, 1)));
+    assert_eq!(info["fetched"], 4);
+    let decoded = decode::bulk(Model::Binary, &bulk).unwrap();
+    assert_eq!(decoded.version.number(), 6);
+    let newest = event.encoded(6);
+    assert!(decoded.events.iter().all(|found| found.bytes == newest));
+    let published = standin.shared().published(&feed());
+    let keys: Vec<&str> = published.0.iter().map(|receipt| &*receipt.kafka_key).collect();
+    assert_eq!(keys, [event.kafka_key(); 4]);
+    let requests: Vec<u64> = published.0.iter().map(|receipt| receipt.request).collect();
+    assert_eq!(requests, [0, 1, 2, 3]);
+    assert_eq!(published.distinct().len(), 3, "each version has bytes of its own");
+    assert_eq!(published.inversion(), None);
+}
+
+#[test]
+fn an_inversion_is_seen_and_a_repeat_is_none() {
+    let standin = StandInDispatcher::start(Config::default()).unwrap();
+    let at = |number, timestamp| event(number, |event| event.timestamp = timestamp);
+    let (first, second, third) = (at(0, 1_000_000), at(1, 2_000_000), at(2, 1_500_000));
+    publish(&standin, &[first.clone(), second.clone()]);
+    publish(&standin, &[first, second]);
+    assert_eq!(standin.shared().published(&feed()).inversion(), None);
+    publish(&standin, &[third]);
+    assert!(standin.shared().published(&feed()).inversion().is_some());
+}

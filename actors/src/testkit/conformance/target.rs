@@ -162,12 +162,14 @@ async fn what_is_filtered_or_aged_off_is_told_when_nothing_else_is_left(receiver
     );
     let hidden = publish(&receiver, &["a", "invalid", "b"]).await;
     assert!(
-        matches!(hidden, Published::Filtered { accounted: 1, .. }) || hidden == filtered,
+        matches!(hidden, Published::Filtered { accounted: 1, .. }),
         "{hidden:?}"
     );
     receiver.age_off();
-    let aged_off = publish(&receiver, &["a", "b"]).await;
-    assert!(matches!(aged_off, Published::AgedOff { .. }), "{aged_off:?}");
+    for keys in [&["a", "b"][..], &["a", "invalid", "b"]] {
+        let aged_off = publish(&receiver, keys).await;
+        assert!(matches!(aged_off, Published::AgedOff { .. }), "{aged_off:?}");
+    }
     assert_eq!(receiver.received(&feed()), [""; 0]);
 }
 
