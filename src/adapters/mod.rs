@@ -4,5 +4,6 @@ pub mod bucket;
 pub mod dispatcher;
 pub mod http;
 pub mod journal;
+pub mod restore_state;
 pub mod state;
 pub mod volume;

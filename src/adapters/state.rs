@@ -25,19 +25,20 @@
 
 mod cached;
 mod census;
-mod changes;
-mod keys;
+pub(super) mod changes;
+pub(super) mod keys;
+pub(super) mod ledger;
 mod lock;
 mod mend;
-mod open;
-mod recorder;
-mod rows;
-mod streams;
-mod table;
-mod writer;
+pub(super) mod open;
+pub(super) mod recorder;
+pub(super) mod rows;
+pub(super) mod streams;
+pub(super) mod table;
+pub(super) mod writer;
 
 #[cfg(test)]
-mod test_table;
+pub(super) mod test_table;
 #[cfg(test)]
 mod tests;
 

@@ -93,6 +93,19 @@ impl std::ops::AddAssign for EventFigures {
     }
 }
 
+impl std::ops::SubAssign for EventFigures {
+    fn sub_assign(&mut self, less: Self) {
+        self.bundles -= less.bundles;
+        self.unreadable -= less.unreadable;
+        self.events -= less.events;
+        self.accepted -= less.accepted;
+        self.refused -= less.refused;
+        self.filtered -= less.filtered;
+        self.dead -= less.dead;
+        self.bytes -= less.bytes;
+    }
+}
+
 impl std::iter::Sum for EventFigures {
     fn sum<I: Iterator<Item = Self>>(figures: I) -> Self {
         figures.fold(Self::default(), |mut sum, figures| {
@@ -147,11 +160,12 @@ pub enum RestoreChange {
     /// A bundle is done. The same one again (feed, timestamp, key and size) counts once, with its last figures.
     BundleDone(BundleDone),
     /// Something was given up, with the bulk of one event that it is, if it is one. Replaces an earlier letter of
-    /// the same store, key and event, adds to its attempts, and keeps its event where it brings none.
+    /// the same store, key and event, adds to its attempts, and keeps its event where it brings none (or an empty one).
     GivenUp(DeadLetter, Option<bytes::Bytes>),
     /// A letter was put back after all: the one of the same store, key and event, with its event.
     LetterSettled(DeadLetter),
-    /// This restore is finished: its checkpoints go, its dead letters stay. What is recorded of it later is refused.
+    /// This restore is finished: its checkpoints go, its dead letters stay. Whoever was not told may say it again;
+    /// whatever else is recorded of it later is refused.
     Finished,
 }
 

@@ -37,9 +37,15 @@ pub struct MemoryRestoreState {
     calls: Calls<RestoreCall, StateFault>,
     changes: Arc<Mutex<Vec<RestoreChange>>>,
     /// Which of the restores has begun in this start.
-    begun: Arc<Mutex<Option<String>>>,
+    begun: Arc<Mutex<Option<Begun>>>,
     rows: Arc<Mutex<Rows>>,
     start: u64,
+}
+
+#[derive(Clone)]
+struct Begun {
+    name: String,
+    is_finished: bool,
 }
 
 /// What survives.
@@ -68,9 +74,14 @@ impl Default for MemoryRestoreState {
 fn place(letter: &DeadLetter) -> LetterPlace {
     let mut place = vec![u8::from(letter.store == Store::Events)];
     place.extend_from_slice(letter.key.as_bytes());
-    place.push(0);
-    place.extend(letter.event.map(u64::to_be_bytes).into_iter().flatten());
+    // What follows the key always has the same length: no two letters have the same place.
+    place.extend([0, u8::from(letter.event.is_some())]);
+    place.extend(letter.event.unwrap_or(0).to_be_bytes());
     LetterPlace(place)
+}
+
+fn none_begun() -> StateFault {
+    StateFault::Broken("no restore has begun, or it is finished".to_owned())
 }
 
 fn name(id: &RestoreId) -> String {
@@ -133,11 +144,13 @@ impl MemoryRestoreState {
     }
 
     fn with_begun<T>(&self, act: impl FnOnce(&mut Restore) -> T) -> Result<T, StateFault> {
-        let begun = lock(&self.begun).clone();
-        self.with(|rows| match begun.and_then(|name| rows.restores.get_mut(&name)) {
-            Some(restore) => Ok(act(restore)),
-            None => Err(StateFault::Broken("no restore has begun".to_owned())),
-        })
+        let begun = lock(&self.begun).clone().filter(|begun| !begun.is_finished);
+        self.with(
+            |rows| match begun.and_then(|begun| rows.restores.get_mut(&begun.name)) {
+                Some(restore) => Ok(act(restore)),
+                None => Err(none_begun()),
+            },
+        )
     }
 
     fn begin_now(&self, id: &RestoreId, from_start: bool, now: Timestamp) -> Result<Unfinished, StateFault> {
@@ -146,14 +159,20 @@ impl MemoryRestoreState {
                 rows.restores.remove(&name(id));
             }
             let restore = rows.restores.entry(name(id)).or_insert_with(|| Restore {
-                unfinished: Unfinished { begun: now, starts: 0 },
+                unfinished: Unfinished {
+                    begun: now,
+                    starts: 0,
+                },
                 lanes: BTreeMap::new(),
                 done: BTreeMap::new(),
             });
             restore.unfinished.starts += 1;
             Ok(restore.unfinished.clone())
         })?;
-        *lock(&self.begun) = Some(name(id));
+        *lock(&self.begun) = Some(Begun {
+            name: name(id),
+            is_finished: false,
+        });
         Ok(unfinished)
     }
 
@@ -180,14 +199,13 @@ impl MemoryRestoreState {
                 rows.letters.remove(&place(&letter));
                 Ok(())
             }),
-            RestoreChange::Finished => {
-                self.with_begun(|_| ())?;
-                let begun = lock(&self.begun).take();
-                self.with(|rows| {
-                    rows.restores.retain(|name, _| Some(name) != begun.as_ref());
-                    Ok(())
-                })
-            }
+            RestoreChange::Finished => self.with(|rows| {
+                let mut begun = lock(&self.begun);
+                let begun = begun.as_mut().ok_or_else(none_begun)?;
+                begun.is_finished = true;
+                rows.restores.remove(&begun.name);
+                Ok(())
+            }),
         }
     }
 }
@@ -200,7 +218,7 @@ impl Rows {
             None => (0, None),
         };
         letter.attempts = letter.attempts.saturating_add(attempts);
-        let event = event.or(kept);
+        let event = event.filter(|event| !event.is_empty()).or(kept);
         letter.event_bytes = event.as_ref().map_or(0, |event| event.len() as u64);
         self.letters.insert(place, (letter, event));
     }
@@ -303,7 +321,9 @@ impl RestoreState for MemoryRestoreState {
                 Ok(found.and_then(|(_, event)| event.clone()))
             })
         };
-        self.calls.make(RestoreCall::LetterEvent, &letter.key, effect).await
+        self.calls
+            .make(RestoreCall::LetterEvent, &letter.key, effect)
+            .await
     }
 
     fn letter_count(&self) -> u64 {
@@ -347,7 +367,10 @@ mod tests {
     #[tokio::test]
     async fn a_handle_of_an_earlier_start_does_no_more_harm() {
         let first = MemoryRestoreState::new();
-        first.begin(&id(), false, Timestamp::from_micros(1)).await.unwrap();
+        first
+            .begin(&id(), false, Timestamp::from_micros(1))
+            .await
+            .unwrap();
         let second = first.reopen();
         assert!(first.record(RestoreChange::Finished).await.is_err());
         assert!(second.unfinished(&id()).unwrap().is_some());
@@ -356,7 +379,10 @@ mod tests {
     #[tokio::test]
     async fn a_lost_answer_has_its_effect() {
         let state = MemoryRestoreState::new();
-        state.begin(&id(), false, Timestamp::from_micros(1)).await.unwrap();
+        state
+            .begin(&id(), false, Timestamp::from_micros(1))
+            .await
+            .unwrap();
         let fault = StateFault::Full("planned".to_owned());
         let trouble = Trouble::loses_the_answer(RestoreCall::Record, fault.clone()).on("LaneReached");
         state.calls().plan(trouble);

@@ -16,7 +16,7 @@ use super::table::Table;
 
 /// The number of rows of each kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Census {
+pub struct Census {
     few: Few,
     /// Names of pending streams; as many as there are pending streams.
     names: u64,

@@ -13,9 +13,14 @@ use actors::ports::state::{
 };
 use serde::Serialize;
 
+use super::census::Census;
 use super::keys;
+use super::ledger::{Ledger, Progress};
+use super::mend::mend;
+use super::recorder::Told;
 use super::rows;
 use super::table::Table;
+use super::writer::{Reply, Request, promise};
 
 /// Rows that may be written between two flushes: a long stretch without one has been seen to hang sled.
 pub(super) const MOST_UNFLUSHED: u32 = 1000;
@@ -26,21 +31,15 @@ const MOST_SUSPECT_PULLS: u64 = 10_000;
 
 /// What the writer knows besides the rows.
 #[derive(Clone, Debug)]
-pub(super) struct Memory {
-    /// Which start this is.
-    pub(super) start: u64,
-    /// How many groups of changes have been made durable, over all starts.
-    pub(super) commits: u64,
+pub struct Memory {
+    /// How far the table has come.
+    pub(super) progress: Progress,
     /// The ticket that is given next.
     pub(super) next_ticket: u64,
     /// The rows of each kind.
     pub(super) counts: StateCounts,
     /// The suspect pulls of each feed that has any.
     pub(super) suspects: Arc<BTreeMap<Feed, SuspectFeed>>,
-    /// Rows written since the last commit.
-    written: u64,
-    /// Rows written since the last flush.
-    unflushed: u32,
 }
 
 impl Memory {
@@ -48,35 +47,86 @@ impl Memory {
     /// settled before; a start would have to name 2^40 streams to reach into the next one's.
     pub(super) fn at_start(start: u64) -> Self {
         Self {
-            start,
-            commits: 0,
+            progress: Progress::at_start(start),
             next_ticket: start << 40,
             counts: StateCounts::default(),
             suspects: Arc::default(),
-            written: 0,
-            unflushed: 0,
         }
     }
+}
 
-    /// The table has been opened, perhaps again: what was written since the last commit is there, or it is not.
-    ///
-    /// # Errors
-    /// Broken if the table has come less far than this process knows it to have.
-    pub(super) fn opened(&mut self, table: &impl Table) -> Result<(), StateFault> {
-        let commits = rows::get(table, keys::COMMITS)?.unwrap_or(0);
-        if commits < self.commits {
-            return Err(StateFault::Broken(format!(
-                "it ends with commit {commits}, but commit {} was on disk",
-                self.commits
-            )));
-        }
-        (self.commits, self.written, self.unflushed) = (commits, 0, 0);
+impl Ledger for Memory {
+    type Request = Request;
+    type Census = Census;
+    type Told = Told;
+
+    fn progress(&mut self) -> &mut Progress {
+        &mut self.progress
+    }
+
+    fn opened(&mut self, table: &impl Table) -> Result<(), StateFault> {
+        self.progress.opened(table)?;
         let mut suspects = BTreeMap::new();
         for span in rows::suspects_after(table, None) {
             note_span(&mut suspects, &span?, 0);
         }
         self.suspects = Arc::new(suspects);
         Ok(())
+    }
+
+    fn mend(&mut self, table: &impl Table) -> Result<(), StateFault> {
+        mend(table, self)
+    }
+
+    fn count(&mut self, table: &impl Table) -> Result<Census, StateFault> {
+        let census = Census::of(table)?;
+        self.counts = census.counts();
+        Ok(census)
+    }
+
+    fn census(&self, table: &impl Table) -> Result<Census, StateFault> {
+        Census::with(table, self.counts)
+    }
+
+    fn check(closed: &Census, found: &Census) -> Result<(), StateFault> {
+        closed.check(found)
+    }
+
+    fn may_gather(request: &Request) -> bool {
+        // Nothing goes on before it but its worker, which many do beside it.
+        matches!(request, Request::Record(change, _) if matches!(**change, Change::StreamStored(_)))
+    }
+
+    fn perform<T: Table>(
+        changes: Result<Changes<'_, T, Self>, StateFault>,
+        request: Request,
+    ) -> (Result<(), StateFault>, Reply) {
+        match request {
+            Request::Record(change, answer) => {
+                promise(changes.and_then(|mut changes| changes.apply(*change)), answer)
+            }
+            Request::NameStreams(streams, now, answer) => {
+                let outcome = changes.and_then(|mut changes| changes.name_streams(streams, now));
+                promise(outcome, answer)
+            }
+            Request::ReviveMissing(slice, now, answer) => {
+                let (after, limit) = (slice.after.as_ref(), slice.limit);
+                let outcome = changes
+                    .and_then(|mut changes| changes.revive_missing(after, limit, slice.asked_before, now));
+                promise(outcome, answer)
+            }
+            Request::PutBack(streams, now, answer) => {
+                let outcome = changes.and_then(|mut changes| changes.put_back(streams, now));
+                promise(outcome, answer)
+            }
+        }
+    }
+
+    fn told(&self) -> Told {
+        Told {
+            counts: self.counts,
+            suspects: self.suspects.clone(),
+        }
     }
 }
 
@@ -97,9 +147,11 @@ fn note_span(suspects: &mut BTreeMap<Feed, SuspectFeed>, newest: &SuspectSpan, k
 }
 
 /// Makes changes in a table.
-pub(super) struct Changes<'a, T> {
-    pub(super) table: &'a T,
-    pub(super) memory: &'a mut Memory,
+pub struct Changes<'a, T, M = Memory> {
+    /// Where.
+    pub table: &'a T,
+    /// What is known besides the rows.
+    pub memory: &'a mut M,
 }
 
 impl<T: Table> Changes<'_, T> {
@@ -130,43 +182,6 @@ impl<T: Table> Changes<'_, T> {
             Change::UploadBegun(upload) => self.put(&keys::upload(&upload), &upload),
             Change::UploadEnded(upload) => self.remove(&keys::upload(&upload)).map(drop),
         }
-    }
-
-    pub(super) fn put(&mut self, key: &[u8], row: &impl Serialize) -> Result<(), StateFault> {
-        self.table.put(key, &rows::encode(row)?)?;
-        self.count_write()
-    }
-
-    pub(super) fn remove(&mut self, key: &[u8]) -> Result<bool, StateFault> {
-        let was_there = self.table.remove(key)?;
-        self.count_write()?;
-        Ok(was_there)
-    }
-
-    fn count_write(&mut self) -> Result<(), StateFault> {
-        self.memory.written += 1;
-        self.memory.unflushed += 1;
-        if self.memory.unflushed < MOST_UNFLUSHED {
-            return Ok(());
-        }
-        self.flush()
-    }
-
-    fn flush(&mut self) -> Result<(), StateFault> {
-        self.memory.unflushed = 0;
-        self.table.flush()
-    }
-
-    /// Makes everything durable, under the next number if there is anything.
-    pub(super) fn commit(&mut self) -> Result<(), StateFault> {
-        if self.memory.written == 0 {
-            return Ok(());
-        }
-        self.put(keys::COMMITS, &(self.memory.commits + 1))?;
-        self.flush()?;
-        self.memory.written = 0;
-        self.memory.commits += 1;
-        Ok(())
     }
 
     /// The mark of the pull that brought the batch goes; that of a later one, which an adopted batch may meet, stays.
@@ -247,5 +262,65 @@ impl<T: Table> Changes<'_, T> {
             })?;
         }
         self.remove(&keys::seal(feed)).map(drop)
+    }
+}
+
+impl<T: Table, M: Ledger> Changes<'_, T, M> {
+    /// Writes a row.
+    ///
+    /// # Errors
+    /// See [`StateFault`]; here and below.
+    pub fn put(&mut self, key: &[u8], row: &impl Serialize) -> Result<(), StateFault> {
+        self.put_bytes(key, &rows::encode(row)?)
+    }
+
+    /// Writes a row of a form of its own.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn put_bytes(&mut self, key: &[u8], value: &[u8]) -> Result<(), StateFault> {
+        self.table.put(key, value)?;
+        self.count_write()
+    }
+
+    /// Removes a row and says whether there was one.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn remove(&mut self, key: &[u8]) -> Result<bool, StateFault> {
+        let was_there = self.table.remove(key)?;
+        self.count_write()?;
+        Ok(was_there)
+    }
+
+    fn count_write(&mut self) -> Result<(), StateFault> {
+        let progress = self.memory.progress();
+        progress.written += 1;
+        progress.unflushed += 1;
+        if progress.unflushed < MOST_UNFLUSHED {
+            return Ok(());
+        }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<(), StateFault> {
+        self.memory.progress().unflushed = 0;
+        self.table.flush()
+    }
+
+    /// Makes everything durable, under the next number if there is anything.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn commit(&mut self) -> Result<(), StateFault> {
+        if self.memory.progress().written == 0 {
+            return Ok(());
+        }
+        let next = self.memory.progress().commits + 1;
+        self.put(keys::COMMITS, &next)?;
+        self.flush()?;
+        self.memory.progress().written = 0;
+        self.memory.progress().commits = next;
+        Ok(())
     }
 }

@@ -20,14 +20,18 @@ use actors::ports::state::OpenUpload;
 use actors::stream_id::StreamId;
 use actors::timestamp::Timestamp;
 
-pub(super) const SCHEMA: &[u8] = b"meta/schema";
-pub(super) const STARTS: &[u8] = b"meta/starts";
-pub(super) const COMMITS: &[u8] = b"meta/commits";
-pub(super) const CLOSED: &[u8] = b"meta/closed";
+/// The version of the layout of rows.
+pub const SCHEMA: &[u8] = b"meta/schema";
+/// The number of starts.
+pub const STARTS: &[u8] = b"meta/starts";
+/// The number of groups of changes.
+pub const COMMITS: &[u8] = b"meta/commits";
+/// How many rows there were when it was closed.
+pub const CLOSED: &[u8] = b"meta/closed";
 
 /// The word that begins the keys of one kind of row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kind(&'static str);
+pub struct Kind(pub &'static str);
 
 pub(super) const MARKS: Kind = Kind("mark");
 pub(super) const BATCHES: Kind = Kind("batch");
@@ -41,17 +45,18 @@ pub(super) const UPLOADS: Kind = Kind("upload");
 
 impl Kind {
     /// The first key of this kind, and the first beyond it.
-    pub(super) fn range(self) -> (Vec<u8>, Vec<u8>) {
+    pub fn range(self) -> (Vec<u8>, Vec<u8>) {
         prefix_range(format!("{}/", self.0).into_bytes())
     }
 
-    fn key(self, name: &str) -> Vec<u8> {
+    /// The key of one row.
+    pub fn key(self, name: &str) -> Vec<u8> {
         format!("{}/{name}", self.0).into_bytes()
     }
 }
 
-/// Everything that begins with `prefix`, which ends with a slash.
-fn prefix_range(prefix: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
+/// Everything that begins with `prefix`, whose last byte is not the highest: a slash, or text.
+pub fn prefix_range(prefix: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
     let mut end = prefix.clone();
     if let Some(last) = end.last_mut() {
         *last += 1;
@@ -59,7 +64,8 @@ fn prefix_range(prefix: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
     (prefix, end)
 }
 
-fn numbered(mut prefix: Vec<u8>, number: u64) -> Vec<u8> {
+/// `number` after `prefix`.
+pub fn numbered(mut prefix: Vec<u8>, number: u64) -> Vec<u8> {
     prefix.extend_from_slice(&number.to_be_bytes());
     prefix
 }

@@ -63,12 +63,14 @@ pub enum OpenError {
         detail: String,
     },
     /// It is there and cannot be read.
-    #[error("local state in {} is damaged: {detail}. What to do: {FRESH_START}", .path.display())]
+    #[error("local state in {} is damaged: {detail}. What to do: {what_to_do}", .path.display())]
     Damaged {
         /// The database.
         path: PathBuf,
         /// What is wrong with it.
         detail: String,
+        /// What to do about it.
+        what_to_do: &'static str,
     },
     /// A later version of this program has written it.
     #[error("local state in {} has layout {found}, written by a newer version of this program; this one knows layout {LAYOUT}. Run the newer version", .path.display())]
@@ -90,16 +92,13 @@ pub enum OpenError {
 
 impl OpenError {
     /// What a failed read or write of the opened database means at a start.
-    pub(super) fn of(fault: StateFault, root: &Path) -> Self {
+    pub(in crate::adapters) fn of(fault: StateFault, root: &Path) -> Self {
         match fault {
             StateFault::Full(detail) => Self::Full {
                 root: root.to_owned(),
                 detail,
             },
-            StateFault::Broken(detail) => Self::Damaged {
-                path: root.join("state"),
-                detail,
-            },
+            StateFault::Broken(detail) => Self::damaged(root.join("state"), detail),
         }
     }
 
@@ -115,20 +114,34 @@ impl OpenError {
         match error {
             sled::Error::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => Self::io(error, path),
             // Without the library's wish to have this reported: a panic over damage is one of these too.
-            sled::Error::ReportableBug(detail) => Self::Damaged {
-                path: path.to_owned(),
-                detail,
-            },
-            other => Self::Damaged {
-                path: path.to_owned(),
-                detail: other.to_string(),
-            },
+            sled::Error::ReportableBug(detail) => Self::damaged(path.to_owned(), detail),
+            other => Self::damaged(path.to_owned(), other.to_string()),
         }
+    }
+
+    fn damaged(path: PathBuf, detail: String) -> Self {
+        let what_to_do = FRESH_START;
+        Self::Damaged {
+            path,
+            detail,
+            what_to_do,
+        }
+    }
+
+    /// The same of another kind of state than that of a backup.
+    pub(in crate::adapters) fn advising(mut self, advice: &'static str) -> Self {
+        if let Self::Damaged { what_to_do, .. } = &mut self {
+            *what_to_do = advice;
+        }
+        self
     }
 }
 
 /// Opens the database below `root`, and what opens it again.
-pub(super) fn open(root: &Path, volume: Arc<Volume>) -> Result<(SledStore, SledTable), OpenError> {
+pub(in crate::adapters) fn open(
+    root: &Path,
+    volume: Arc<Volume>,
+) -> Result<(SledStore, SledTable), OpenError> {
     fs::create_dir_all(root).map_err(|error| OpenError::io(error, root))?;
     let lock = take_lock(root)?;
     let directory = root.join("state");
@@ -148,10 +161,8 @@ pub(super) fn open(root: &Path, volume: Arc<Volume>) -> Result<(SledStore, SledT
     let commits = rows::get::<u64>(&table, keys::COMMITS).map_err(|fault| OpenError::of(fault, root))?;
     let (commits, noted) = (commits.unwrap_or(0), noted.map_or(0, |note| note.commit));
     if commits < noted {
-        return Err(OpenError::Damaged {
-            path: directory,
-            detail: format!("it ends with commit {commits}, but commit {noted} was on disk"),
-        });
+        let detail = format!("it ends with commit {commits}, but commit {noted} was on disk");
+        return Err(OpenError::damaged(directory, detail));
     }
     let store = SledStore {
         directory,
@@ -162,7 +173,7 @@ pub(super) fn open(root: &Path, volume: Arc<Volume>) -> Result<(SledStore, SledT
 }
 
 /// Whether there has ever been a database below `root`.
-pub(super) fn is_there(root: &Path) -> Result<bool, OpenError> {
+pub(in crate::adapters) fn is_there(root: &Path) -> Result<bool, OpenError> {
     is_to_begin(&root.join("state")).map(|is_to_begin| !is_to_begin)
 }
 
@@ -178,7 +189,7 @@ fn take_lock(root: &Path) -> Result<Lock, OpenError> {
 }
 
 /// Opens the database again. Holds the lock.
-pub(super) struct SledStore {
+pub(in crate::adapters) struct SledStore {
     directory: PathBuf,
     lock: Lock,
     volume: Arc<Volume>,
@@ -227,9 +238,8 @@ fn is_to_begin(directory: &Path) -> Result<bool, OpenError> {
         }
     }
     if entries > 0 && !has_database {
-        let path = directory.to_owned();
         let detail = "the file `db` is gone from it".to_owned();
-        return Err(OpenError::Damaged { path, detail });
+        return Err(OpenError::damaged(directory.to_owned(), detail));
     }
     Ok(entries == 0)
 }
@@ -297,10 +307,7 @@ fn drop_unfinished_snapshots(directory: &Path) -> io::Result<()> {
 
 fn check_layout(table: &SledTable, directory: &Path) -> Result<(), OpenError> {
     let path = directory.to_owned();
-    let damaged = |detail: &str| OpenError::Damaged {
-        path: path.clone(),
-        detail: detail.to_owned(),
-    };
+    let damaged = |detail: &str| OpenError::damaged(path.clone(), detail.to_owned());
     match rows::get::<u64>(table, keys::SCHEMA) {
         Ok(Some(LAYOUT)) => Ok(()),
         Ok(Some(found)) if found > LAYOUT => Err(OpenError::Newer { path, found }),

@@ -15,10 +15,12 @@ use actors::timestamp::Timestamp;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
+use super::changes::Memory;
 use super::keys;
+use super::ledger::Ledger;
 use super::rows;
 use super::table::{Store, Table};
-use super::writer::{Answer, Request, Slice, Writer};
+use super::writer::{Answer, Post, Request, Slice, Writer};
 
 /// Requests that may wait for the writer; callers wait beyond it.
 const QUEUE: usize = 1024;
@@ -31,36 +33,33 @@ pub(super) type Slot<T> = Arc<RwLock<Option<T>>>;
 
 /// What the writer tells of the rows, so that nobody has to read them for it.
 #[derive(Default)]
-pub(super) struct Told {
+pub struct Told {
     pub(super) counts: StateCounts,
     pub(super) suspects: Arc<BTreeMap<Feed, SuspectFeed>>,
 }
 
-/// See [`Told`].
-pub(super) type SharedCounts = Arc<Mutex<Told>>;
-
 /// Local state in a table. Clones are the same state, and may be used from any thread.
-pub struct Recorder<T> {
-    shared: Arc<Shared<T>>,
+pub struct Recorder<T, M: Ledger = Memory> {
+    shared: Arc<Shared<T, M>>,
 }
 
-struct Shared<T> {
+struct Shared<T, M: Ledger> {
     table: Slot<T>,
-    counts: SharedCounts,
+    told: Arc<Mutex<M::Told>>,
     start: u64,
-    requests: mpsc::WeakSender<Request>,
-    writer: Mutex<Option<Running>>,
+    requests: mpsc::WeakSender<Post<M::Request>>,
+    writer: Mutex<Option<Running<M>>>,
 }
 
 /// The writer's thread. It ends when the sender is gone.
-struct Running {
-    _sender: mpsc::Sender<Request>,
+struct Running<M: Ledger> {
+    _sender: mpsc::Sender<Post<M::Request>>,
     thread: JoinHandle<()>,
     /// Closed by the end of the thread.
     ended: std::sync::mpsc::Receiver<()>,
 }
 
-impl<T> Clone for Recorder<T> {
+impl<T, M: Ledger> Clone for Recorder<T, M> {
     fn clone(&self) -> Self {
         let shared = self.shared.clone();
         Self { shared }
@@ -71,12 +70,17 @@ fn closed() -> StateFault {
     StateFault::Broken("it is closed".to_owned())
 }
 
-impl<T: Table> Recorder<T> {
-    /// Counts this start, mends the rows, and starts the writer.
-    pub(super) fn start(store: Box<dyn Store<Table = T>>, table: T) -> Result<Self, StateFault> {
+impl<T: Table, M: Ledger> Recorder<T, M> {
+    /// Counts this start, mends the rows, and starts the writer, which begins with what `at_start` makes of the
+    /// number of this start.
+    pub(in crate::adapters) fn start_with(
+        store: Box<dyn Store<Table = T>>,
+        table: T,
+        at_start: impl FnOnce(u64) -> M,
+    ) -> Result<Self, StateFault> {
         let slot: Slot<T> = Arc::default();
-        let counts = SharedCounts::default();
-        let writer = Writer::new(store, table, slot.clone(), counts.clone())?;
+        let told = Arc::<Mutex<M::Told>>::default();
+        let mut writer = Writer::new(store, table, slot.clone(), told.clone(), at_start)?;
         let start = writer.start_number();
         let (sender, requests) = mpsc::channel(QUEUE);
         let (alive, ended) = std::sync::mpsc::channel();
@@ -97,7 +101,7 @@ impl<T: Table> Recorder<T> {
         Ok(Self {
             shared: Arc::new(Shared {
                 table: slot,
-                counts,
+                told,
                 start,
                 requests: weak,
                 writer: Mutex::new(Some(running)),
@@ -111,7 +115,7 @@ impl<T: Table> Recorder<T> {
     /// # Errors
     /// See [`StateFault`]; what had been acknowledged before is durable all the same.
     pub async fn close(&self) -> Result<(), StateFault> {
-        let flushed = self.ask(Request::Close).await;
+        let flushed = self.post(Post::Close).await;
         let writer = self.shared.take_writer();
         if let Some(Running { thread, .. }) = writer {
             // It has said its last word: there is nothing left for it to do but to return.
@@ -120,18 +124,30 @@ impl<T: Table> Recorder<T> {
         flushed
     }
 
-    async fn ask<A>(&self, request: impl FnOnce(Answer<A>) -> Request) -> Result<A, StateFault> {
+    /// Asks the writer, and waits for its answer.
+    pub(in crate::adapters) async fn ask<A>(
+        &self,
+        request: impl FnOnce(Answer<A>) -> M::Request,
+    ) -> Result<A, StateFault> {
+        self.post(|answer| Post::Request(request(answer))).await
+    }
+
+    async fn post<A>(&self, post: impl FnOnce(Answer<A>) -> Post<M::Request>) -> Result<A, StateFault> {
         let (answer, answered) = oneshot::channel();
         let Some(requests) = self.shared.requests.upgrade() else {
             return Err(closed());
         };
-        requests.send(request(answer)).await.map_err(|_| closed())?;
+        requests.send(post(answer)).await.map_err(|_| closed())?;
         drop(requests);
         let ended = |_| StateFault::Broken("its writer has ended before its time".to_owned());
         answered.await.map_err(ended)?
     }
 
-    fn read<A>(&self, read: impl FnOnce(&T) -> Result<A, StateFault>) -> Result<A, StateFault> {
+    /// Reads rows, from any thread.
+    pub(in crate::adapters) fn read<A>(
+        &self,
+        read: impl FnOnce(&T) -> Result<A, StateFault>,
+    ) -> Result<A, StateFault> {
         // Never waits: whoever reads may be the thread of the actors.
         let table = match self.shared.table.try_read() {
             Ok(table) => table,
@@ -146,15 +162,27 @@ impl<T: Table> Recorder<T> {
             None => Err(StateFault::Full("it waits to be opened again".to_owned())),
         }
     }
+
+    /// What the writer tells of the rows.
+    pub(in crate::adapters) fn told<A>(&self, look: impl FnOnce(&M::Told) -> A) -> A {
+        look(&self.shared.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
-impl<T> Shared<T> {
-    fn take_writer(&self) -> Option<Running> {
+impl<T: Table> Recorder<T> {
+    /// Counts this start, mends the rows, and starts the writer.
+    pub(super) fn start(store: Box<dyn Store<Table = T>>, table: T) -> Result<Self, StateFault> {
+        Self::start_with(store, table, Memory::at_start)
+    }
+}
+
+impl<T, M: Ledger> Shared<T, M> {
+    fn take_writer(&self) -> Option<Running<M>> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-impl<T> Drop for Shared<T> {
+impl<T, M: Ledger> Drop for Shared<T, M> {
     fn drop(&mut self) {
         let Some(Running {
             _sender,
@@ -248,9 +276,7 @@ impl<T: Table> LocalState for Recorder<T> {
     }
 
     fn suspect_feeds(&self) -> Vec<SuspectFeed> {
-        let told = self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let suspects = told.suspects.clone();
-        drop(told);
+        let suspects = self.told(|told| told.suspects.clone());
         suspects.values().cloned().collect()
     }
 
@@ -259,10 +285,6 @@ impl<T: Table> LocalState for Recorder<T> {
     }
 
     fn counts(&self) -> StateCounts {
-        self.shared
-            .counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .counts
+        self.told(|told| told.counts)
     }
 }

@@ -11,16 +11,27 @@ use super::keys::{self, Kind};
 use super::table::Table;
 
 /// The row under `key`.
-pub(super) fn get<R: DeserializeOwned>(table: &impl Table, key: &[u8]) -> Result<Option<R>, StateFault> {
+///
+/// # Errors
+/// See [`StateFault`]; here and below.
+pub fn get<R: DeserializeOwned>(table: &impl Table, key: &[u8]) -> Result<Option<R>, StateFault> {
     let value = table.get(key)?;
     value.map(|value| decode(key, &value)).transpose()
 }
 
-pub(super) fn encode(row: &impl Serialize) -> Result<Vec<u8>, StateFault> {
+/// The value of a row.
+///
+/// # Errors
+/// As above.
+pub fn encode(row: &impl Serialize) -> Result<Vec<u8>, StateFault> {
     serde_json::to_vec(row).map_err(|error| StateFault::Broken(format!("a row cannot be written: {error}")))
 }
 
-pub(super) fn decode<R: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<R, StateFault> {
+/// The row that is the value of `key`.
+///
+/// # Errors
+/// As above.
+pub fn decode<R: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<R, StateFault> {
     serde_json::from_slice(value).map_err(|error| {
         let key = key.escape_ascii();
         StateFault::Broken(format!("the row `{key}` cannot be read: {error}"))
@@ -28,7 +39,7 @@ pub(super) fn decode<R: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<R,
 }
 
 /// All rows of a range of keys, read as the iterator goes.
-pub(super) fn range<R: DeserializeOwned>(
+pub fn range<R: DeserializeOwned>(
     table: &impl Table,
     range: (Vec<u8>, Vec<u8>),
 ) -> impl DoubleEndedIterator<Item = Result<R, StateFault>> + '_ {
@@ -37,7 +48,10 @@ pub(super) fn range<R: DeserializeOwned>(
 }
 
 /// All rows of one kind.
-pub(super) fn all<R: DeserializeOwned>(table: &impl Table, kind: Kind) -> Result<Vec<R>, StateFault> {
+///
+/// # Errors
+/// As above.
+pub fn all<R: DeserializeOwned>(table: &impl Table, kind: Kind) -> Result<Vec<R>, StateFault> {
     range(table, kind.range()).collect()
 }
 

@@ -198,8 +198,8 @@ impl<T: Table> Changes<'_, T> {
         };
         row.failures = row.failures.saturating_add(1);
         if blamed {
-            row.failed_starts += u32::from(row.last_failed_start != self.memory.start);
-            row.last_failed_start = self.memory.start;
+            row.failed_starts += u32::from(row.last_failed_start != self.memory.progress.start);
+            row.last_failed_start = self.memory.progress.start;
         }
         row.last_fault = Some(shortened(fault));
         self.put(&keys::queue(row.ticket), &row)
@@ -225,7 +225,8 @@ impl<T: Table> Changes<'_, T> {
     }
 }
 
-fn shortened(fault: String) -> String {
+/// No longer than [`LONGEST_FAULT`].
+pub fn shortened(fault: String) -> String {
     match fault.char_indices().nth(LONGEST_FAULT) {
         Some((end, _)) => format!("{}…", &fault[..end]),
         None => fault,

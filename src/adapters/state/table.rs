@@ -113,7 +113,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// What a failed call of an open database means.
-pub(super) fn fault(error: sled::Error) -> StateFault {
+pub fn fault(error: sled::Error) -> StateFault {
     match error {
         sled::Error::Io(error) if is_no_room(&error) => StateFault::Full(error.to_string()),
         other => StateFault::Broken(other.to_string()),

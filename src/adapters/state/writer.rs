@@ -5,7 +5,7 @@
 //! than every two seconds. Room that was kept back for this is used first. The table is opened and mended before
 //! others see it, and nobody waits for that.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actors::fault_point::{self, FaultPoint};
@@ -14,11 +14,10 @@ use actors::stream_id::StreamId;
 use actors::timestamp::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-use super::census::Census;
-use super::changes::{Changes, Memory};
+use super::changes::Changes;
 use super::keys;
-use super::mend::mend;
-use super::recorder::{SharedCounts, Slot, Told};
+use super::ledger::{Ledger, Progress};
+use super::recorder::Slot;
 use super::rows;
 use super::table::{Store, Table, fault};
 
@@ -29,63 +28,63 @@ const GROUP: usize = 100;
 const GATHERING: Duration = Duration::from_millis(4);
 
 /// Where an answer goes.
-pub(super) type Answer<A> = oneshot::Sender<Result<A, StateFault>>;
+pub type Answer<A> = oneshot::Sender<Result<A, StateFault>>;
 
-/// What the writer is asked for.
-pub(super) enum Request {
+/// What a writer is asked for.
+pub enum Post<Q> {
+    /// A change of rows.
+    Request(Q),
+    /// To end.
+    Close(Answer<()>),
+}
+
+/// What the writer of a backup's state is asked for.
+pub enum Request {
     Record(Box<Change>, Answer<()>),
     NameStreams(Vec<StreamId>, Timestamp, Answer<NamedStreams>),
     ReviveMissing(Slice, Timestamp, Answer<Revived>),
     PutBack(Vec<StreamId>, Timestamp, Answer<PutBack>),
-    Close(Answer<()>),
 }
 
 /// Which missing streams are looked at.
-pub(super) struct Slice {
+pub struct Slice {
     pub(super) after: Option<StreamId>,
     pub(super) limit: usize,
     pub(super) asked_before: Timestamp,
 }
 
-impl Request {
-    /// Whether it may wait for others of its kind: nothing goes on before it but its worker, which many do beside it.
-    fn may_gather(&self) -> bool {
-        matches!(self, Self::Record(change, _) if matches!(**change, Change::StreamStored(_)))
-    }
-}
-
 /// Answers a request once it is known whether its group is durable.
-type Reply = Box<dyn FnOnce(Result<(), StateFault>)>;
+pub type Reply = Box<dyn FnOnce(Result<(), StateFault>)>;
 
-pub(super) struct Writer<T: Table> {
+pub(super) struct Writer<T: Table, M: Ledger> {
     store: Box<dyn Store<Table = T>>,
     table: Slot<T>,
-    counts: SharedCounts,
-    memory: Memory,
+    told: Arc<Mutex<M::Told>>,
+    memory: M,
     /// False from a fault on until the table has been opened anew and mended.
     is_whole: bool,
     /// The table is not opened again before.
     not_before: Instant,
 }
 
-impl<T: Table> Writer<T> {
+impl<T: Table, M: Ledger> Writer<T, M> {
     /// Mends what the last start has left, or makes sure that it is as it was closed, and counts this start.
     pub(super) fn new(
         mut store: Box<dyn Store<Table = T>>,
         table: T,
         slot: Slot<T>,
-        counts: SharedCounts,
+        told: Arc<Mutex<M::Told>>,
+        at_start: impl FnOnce(u64) -> M,
     ) -> Result<Self, StateFault> {
         let start = rows::get::<u64>(&table, keys::STARTS)?.unwrap_or(0) + 1;
-        let mut memory = Memory::at_start(start);
+        let mut memory = at_start(start);
         memory.opened(&table)?;
-        let closed: Option<Census> = rows::get(&table, keys::CLOSED)?;
+        let closed: Option<M::Census> = rows::get(&table, keys::CLOSED)?;
         if closed.is_none() {
-            mend(&table, &mut memory)?;
+            memory.mend(&table)?;
         }
-        let census = Census::of(&table)?;
-        closed.map_or(Ok(()), |closed| closed.check(&census))?;
-        memory.counts = census.counts();
+        let census = memory.count(&table)?;
+        closed.map_or(Ok(()), |closed| M::check(&closed, &census))?;
         let mut changes = Changes {
             table: &table,
             memory: &mut memory,
@@ -93,39 +92,42 @@ impl<T: Table> Writer<T> {
         changes.put(keys::STARTS, &start)?;
         changes.remove(keys::CLOSED)?;
         changes.commit()?;
-        store.note(start, memory.commits);
+        store.note(start, memory.progress().commits);
         *slot.write().unwrap_or_else(PoisonError::into_inner) = Some(table);
         let writer = Self {
             store,
             table: slot,
-            counts,
+            told,
             memory,
             is_whole: true,
             not_before: Instant::now(),
         };
-        writer.publish_counts();
+        writer.tell();
         Ok(writer)
     }
 
-    pub(super) fn start_number(&self) -> u64 {
-        self.memory.start
+    pub(super) fn start_number(&mut self) -> u64 {
+        self.memory.progress().start
     }
 
     /// Works until it is asked to close, or until nobody can ask it any more; then lets go of the table.
-    pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+    pub(super) fn run(mut self, mut requests: mpsc::Receiver<Post<M::Request>>) {
         while let Some(first) = requests.blocking_recv() {
             let mut close = None;
             let mut replies = Vec::new();
             let mut made = self.reopen_if_closed();
-            if first.may_gather() {
+            if matches!(&first, Post::Request(request) if M::may_gather(request)) {
                 std::thread::sleep(GATHERING);
             }
             let mut next = Some(first);
-            while let Some(request) = next {
-                if let Request::Close(answer) = request {
-                    close = Some(answer);
-                    break;
-                }
+            while let Some(post) = next {
+                let request = match post {
+                    Post::Request(request) => request,
+                    Post::Close(answer) => {
+                        close = Some(answer);
+                        break;
+                    }
+                };
                 let (outcome, reply) = self.perform(request, made);
                 made = outcome;
                 replies.push(reply);
@@ -167,15 +169,14 @@ impl<T: Table> Writer<T> {
             let text = "a change may be half made; the next start puts it in order";
             return Err(StateFault::Broken(text.to_owned()));
         }
-        let counts = self.memory.counts;
         let closed = self.change(|changes| {
-            let census = Census::with(changes.table, counts)?;
+            let census = changes.memory.census(changes.table)?;
             changes.put(keys::CLOSED, &census)?;
             changes.commit()?;
             pass(FaultPoint::StateClosing)
         });
         if closed.is_ok() {
-            self.store.note(self.memory.start, self.memory.commits);
+            self.note();
         }
         self.close_table();
         closed
@@ -184,43 +185,35 @@ impl<T: Table> Writer<T> {
     /// Writes the rows of one request, unless the group has failed already.
     fn perform(
         &mut self,
-        request: Request,
+        request: M::Request,
         so_far: Result<(), StateFault>,
     ) -> (Result<(), StateFault>, Reply) {
-        match request {
-            Request::Record(change, answer) => {
-                let outcome = so_far.and_then(|()| self.change(|changes| changes.apply(*change)));
-                promise(outcome, answer)
-            }
-            Request::NameStreams(streams, now, answer) => {
-                let outcome = so_far.and_then(|()| self.change(|changes| changes.name_streams(streams, now)));
-                promise(outcome, answer)
-            }
-            Request::ReviveMissing(slice, now, answer) => {
-                let (after, limit) = (slice.after.as_ref(), slice.limit);
-                let outcome = so_far.and_then(|()| {
-                    self.change(|changes| changes.revive_missing(after, limit, slice.asked_before, now))
-                });
-                promise(outcome, answer)
-            }
-            Request::PutBack(streams, now, answer) => {
-                let outcome = so_far.and_then(|()| self.change(|changes| changes.put_back(streams, now)));
-                promise(outcome, answer)
-            }
-            Request::Close(answer) => promise(so_far, answer),
-        }
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let changes = so_far.and_then(|()| match table.as_ref() {
+            Some(table) => Ok(Changes {
+                table,
+                memory: &mut self.memory,
+            }),
+            None => Err(waits()),
+        });
+        M::perform(changes, request)
+    }
+
+    fn note(&mut self) {
+        let Progress { start, commits, .. } = *self.memory.progress();
+        self.store.note(start, commits);
     }
 
     fn change<A>(
         &mut self,
-        act: impl FnOnce(&mut Changes<'_, T>) -> Result<A, StateFault>,
+        act: impl FnOnce(&mut Changes<'_, T, M>) -> Result<A, StateFault>,
     ) -> Result<A, StateFault> {
         match self.table.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
             Some(table) => act(&mut Changes {
                 table,
                 memory: &mut self.memory,
             }),
-            None => Err(StateFault::Full("it waits to be opened again".to_owned())),
+            None => Err(waits()),
         }
     }
 
@@ -231,7 +224,12 @@ impl<T: Table> Writer<T> {
             .and_then(|()| self.change(|changes| changes.commit()))
             .and_then(|()| pass(FaultPoint::StateFlushed));
         if made.is_ok() {
-            self.store.note(self.memory.start, self.memory.commits);
+            self.note();
+            // It is open, or it could not have been written to.
+            let _ = self.change(|changes| {
+                changes.memory.committed(changes.table);
+                Ok(())
+            });
         }
         if let Err(fault) = &made {
             self.is_whole = false;
@@ -245,7 +243,7 @@ impl<T: Table> Writer<T> {
                 let _ = self.reopen_if_closed();
             }
         }
-        self.publish_counts();
+        self.tell();
         for reply in replies {
             reply(made.clone());
         }
@@ -263,7 +261,7 @@ impl<T: Table> Writer<T> {
             return Ok(());
         }
         if Instant::now() < self.not_before {
-            return Err(StateFault::Full("it waits to be opened again".to_owned()));
+            return Err(waits());
         }
         let reopened = self.reopen();
         self.not_before = Instant::now() + self.store.rest();
@@ -274,8 +272,8 @@ impl<T: Table> Writer<T> {
         let table = self.store.open()?;
         pass(FaultPoint::StateReopened)?;
         self.memory.opened(&table)?;
-        mend(&table, &mut self.memory)?;
-        self.memory.counts = Census::of(&table)?.counts();
+        self.memory.mend(&table)?;
+        self.memory.count(&table)?;
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Some(table);
         self.is_whole = true;
         Ok(())
@@ -287,21 +285,28 @@ impl<T: Table> Writer<T> {
         drop(table);
     }
 
-    fn publish_counts(&self) {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = Told {
-            counts: self.memory.counts,
-            suspects: self.memory.suspects.clone(),
-        };
+    fn tell(&self) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = self.memory.told();
     }
 }
 
+fn waits() -> StateFault {
+    StateFault::Full("it waits to be opened again".to_owned())
+}
+
 /// Marks an instant at which sled may fail.
-fn pass(point: FaultPoint) -> Result<(), StateFault> {
+///
+/// # Errors
+/// Where the environment asks for one.
+pub fn pass(point: FaultPoint) -> Result<(), StateFault> {
     fault_point::try_pass(point).map_err(|error| fault(sled::Error::Io(error)))
 }
 
 /// Keeps what was done until it is durable.
-fn promise<A: 'static>(outcome: Result<A, StateFault>, answer: Answer<A>) -> (Result<(), StateFault>, Reply) {
+pub fn promise<A: 'static>(
+    outcome: Result<A, StateFault>,
+    answer: Answer<A>,
+) -> (Result<(), StateFault>, Reply) {
     // Whoever asked may have given up waiting: that is its own affair.
     match outcome {
         Ok(done) => {

@@ -113,7 +113,6 @@ async fn takes_no_checkpoints(state: &impl RestoreState) {
     is_refused(state.record(reached("samples/", "k", 1)).await);
     let one = bundle(&feed("samples", "mapped"), 5, 77);
     is_refused(state.record(RestoreChange::BundleDone(one.clone())).await);
-    is_refused(state.record(RestoreChange::Finished).await);
     is_refused(state.lane("samples/"));
     is_refused(state.lanes(""));
     is_refused(state.done(&one.feed, one.timestamp, &one.key, one.size));
@@ -125,15 +124,20 @@ pub(super) async fn a_restore_that_is_finished_takes_no_more_checkpoints(under_t
     begin(state, &id("all"), 1).await;
     record(state, [RestoreChange::Finished]).await;
     takes_no_checkpoints(state).await;
+    // Whoever was not told says it again.
+    record(state, [RestoreChange::Finished]).await;
+    assert_eq!(unfinished(state, &id("all")), None);
     begin(state, &id("all"), 2).await;
     record(state, [reached("samples/", "k", 1)]).await;
 }
 
 pub(super) async fn without_a_restore_there_are_no_checkpoints(under_test: impl Reopen) {
     takes_no_checkpoints(under_test.state()).await;
+    is_refused(under_test.state().record(RestoreChange::Finished).await);
     begin(under_test.state(), &id("all"), 1).await;
     let under_test = under_test.reopen();
     takes_no_checkpoints(under_test.state()).await;
+    is_refused(under_test.state().record(RestoreChange::Finished).await);
     assert!(unfinished(under_test.state(), &id("all")).is_some());
 }
 
@@ -239,7 +243,14 @@ pub(super) async fn the_mark_of_a_lane_is_the_last_one(under_test: impl Reopen) 
 pub(super) async fn lanes_are_found_by_what_their_names_begin_with(under_test: impl Reopen) {
     let state = under_test.state();
     begin(state, &id("all"), 1).await;
-    let names = ["a/content/", "a/content/0", "a/text/", "a", "ab/content/", "ä/content/"];
+    let names = [
+        "a/content/",
+        "a/content/0",
+        "a/text/",
+        "a",
+        "ab/content/",
+        "ä/content/",
+    ];
     for name in names {
         record(state, [reached(name, name, 1)]).await;
     }
@@ -252,7 +263,14 @@ pub(super) async fn lanes_are_found_by_what_their_names_begin_with(under_test: i
     };
     assert_eq!(
         found(""),
-        ["a", "a/content/", "a/content/0", "a/text/", "ab/content/", "ä/content/"]
+        [
+            "a",
+            "a/content/",
+            "a/content/0",
+            "a/text/",
+            "ab/content/",
+            "ä/content/"
+        ]
     );
     assert_eq!(found("a/"), ["a/content/", "a/content/0", "a/text/"]);
     assert_eq!(found("a/content/"), ["a/content/", "a/content/0"]);
@@ -267,7 +285,10 @@ pub(super) async fn a_bundle_of_another_size_or_time_or_feed_is_not_done(under_t
     done(state, one.clone()).await;
     assert_eq!(is_done(state, &one), Some(one.figures));
     let others = [
-        BundleDone { size: 78, ..one.clone() },
+        BundleDone {
+            size: 78,
+            ..one.clone()
+        },
         BundleDone {
             timestamp: at(6),
             ..one.clone()

@@ -96,6 +96,18 @@ pub(super) async fn a_letter_replaces_the_one_before_and_adds_to_its_attempts(un
         Some(&b"one"[..]),
         "it is kept"
     );
+    record(
+        state,
+        [given_up_with(
+            &DeadLetter {
+                attempts: 0,
+                ..second.clone()
+            },
+            b"",
+        )],
+    )
+    .await;
+    assert_eq!(all(state), [expected.clone()], "no bytes are no event");
     record(state, [given_up_with(&second, b"another")]).await;
     let under_test = under_test.reopen();
     let expected = DeadLetter {
@@ -112,11 +124,14 @@ pub(super) async fn a_letter_replaces_the_one_before_and_adds_to_its_attempts(un
 
 pub(super) async fn the_event_of_a_letter_is_kept_byte_for_byte(under_test: impl Reopen) {
     let state = under_test.state();
-    let events: Vec<(DeadLetter, Vec<u8>)> = [0_usize, 1, 4096, 3 << 20]
+    let events: Vec<(DeadLetter, Vec<u8>)> = [2_usize, 1, 4096, 3 << 20]
         .into_iter()
         .enumerate()
         .map(|(number, length)| {
-            let key = format!("samples/binary/{}", ["../../../etc/passwd", "\0\n/", "ü", "a"][number]);
+            let key = format!(
+                "samples/binary/{}",
+                ["../../../etc/passwd", "\0\n/", "ü", "a"][number]
+            );
             let event = (0..length).map(|byte| (byte * 31 + number) as u8).collect();
             (letter(Store::Events, &key, Some(1)), event)
         })
