@@ -1,5 +1,8 @@
 //! The restore as the operator asks for it: settings, selection, and what is told of it.
 
+pub mod plan;
+pub mod report;
+pub mod resume;
 pub mod wanted;
 
 pub use wanted::Wanted;

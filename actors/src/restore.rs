@@ -20,6 +20,7 @@
 pub mod in_time_order;
 pub mod listed_key;
 pub mod low_water;
+pub mod plan;
 pub mod progress;
 pub mod selection;
 pub mod settling;

@@ -98,28 +98,33 @@ fn models() -> impl TypedValueParser<Value = Model> {
 
 /// What the help says below the options.
 pub(super) const HELP: &str = "\
-Streams come first, source by source, then the events of `system`, then all others side by side, each feed from its
-oldest event to its newest. Restored are the sources of BK__SOURCES that are not exclude_from_backup, and system; an
-excluded one only if --source names it. What lies in the bucket of other sources is told and left. BK__RESTORE_TYPE
-(all, streams, events) is stronger than the options: one that it leaves nothing for is refused.
+Streams come first, source by source, then the events of `system`, then all others side by side, each feed from \
+its oldest event to its newest. Restored are the sources of BK__SOURCES that are not exclude_from_backup, and \
+system; an excluded one only if --source names it. What lies in the bucket of other sources is told and left. \
+BK__RESTORE_TYPE (all, streams, events) is stronger than the options: one that it leaves nothing for is refused.
 
-A restore that was stopped, by a signal too, goes on where it was when it is started again with the same bucket,
-dispatcher and selection; one that was finished is never gone on with. What cannot be put back is kept in local state
-with its reason and stops nothing else: `azul-backup dead-letters` lists it.
+A restore that was stopped, by a signal too, goes on where it was when it is started again with the same bucket, \
+dispatcher and selection; one that was finished is never gone on with. What cannot be put back is kept in local \
+state with its reason and stops nothing else: `azul-backup dead-letters` lists it.
+
+--plan prints a table, or with --json one object: selection, notes, streams (labels of each source), feeds, resume, \
+left_out, unreadable, odd, exit.
 
 Exit codes:
-  0  everything that was planned is restored, and was verified; with --plan: nothing stands against it
-  1  stopped early, also by a signal: the next start goes on. Or a bucket that is missing, not readable, or empty for a
-     source that was asked for (but for --allow-empty); the same with --plan
+  0  everything that was planned is restored and was verified; with --plan: nothing stands against it
+  1  stopped early, also by a signal: the next start goes on
+  1  a bucket is missing, not readable, or, without --allow-empty, empty for a source that was asked
+     for; with --plan too
   2  the settings or the command line are of no use: nothing was started
   3  finished, but something was dead-lettered or refused
 
 Examples:
   azul-backup restore --plan
   azul-backup restore --source samples --skip-existing
-  azul-backup restore --sha256 5cc7f416087731c86203a1789fd29c913bf8e6d46fcff7e9a85a5aed5405ab1c
   azul-backup restore --since 2025-07-01 --until 2025-08-01 --action sourced
+  azul-backup restore \\
+    --sha256 5cc7f416087731c86203a1789fd29c913bf8e6d46fcff7e9a85a5aed5405ab1c
 
-What to copy from where to where is told by environment variables, or by the file of --config:
-`azul-backup --help` lists them all. Those of the dispatcher, of the bucket, and BK__SOURCES are required as for a
+What to copy from where to where is told by environment variables, or by the file of --config: \
+`azul-backup --help` lists them all. Those of the dispatcher, of the bucket, and BK__SOURCES are required as for a \
 backup.";

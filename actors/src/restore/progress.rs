@@ -2,10 +2,13 @@
 //!
 //! Figures are those of all starts of one restore, as its checkpoints keep them.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::feed::{Feed, SourceName};
 use crate::ports::restore_state::{EventFigures, StreamFigures};
+use crate::restore::selection::Selection;
 use crate::timestamp::Timestamp;
 
 /// What is being done; in this order.
@@ -175,6 +178,33 @@ impl Progress {
             .collect()
     }
 
+    /// What was asked for, and of which nothing was found: a failure, unless it is allowed. `system` is asked for only
+    /// by name: an Azul in which nothing was ever inserted or deleted by hand has no events of it.
+    pub fn nothing_of(&self, selection: &Selection) -> Vec<String> {
+        let mut nothing = Vec::new();
+        let by_object = !selection.sha256s().is_empty() || selection.keys().is_some();
+        let is_empty = |source: &SourceProgress| source.objects() == 0;
+        if by_object {
+            if selection.streams() && self.streams.iter().all(is_empty) {
+                nothing.push("none of the streams is in the bucket".to_owned());
+            }
+        } else {
+            let empty = self.streams.iter().filter(|source| is_empty(source));
+            nothing.extend(empty.map(|source| format!("source {}: no streams in the bucket", source.source)));
+        }
+        let sources: BTreeSet<&SourceName> = self.feeds.iter().map(|feed| feed.feed.source()).collect();
+        for source in sources {
+            let mut of_source = self.feeds.iter().filter(|feed| feed.feed.source() == source);
+            let is_asked = source.as_str() != SourceName::SYSTEM
+                || selection.named_sources().contains(source)
+                || selection.keys().is_some();
+            if is_asked && of_source.all(|feed| feed.figures.bundles + feed.figures.unreadable == 0) {
+                nothing.push(format!("source {source}: no events in the bucket"));
+            }
+        }
+        nothing
+    }
+
     /// How much is dead-lettered or refused, in all.
     pub fn given_up(&self) -> u64 {
         let events = self.all_events();
@@ -183,7 +213,7 @@ impl Progress {
 }
 
 /// Adds what became of some events to what became of others.
-pub fn add(all: &mut EventFigures, more: &EventFigures) {
+fn add(all: &mut EventFigures, more: &EventFigures) {
     all.bundles += more.bundles;
     all.unreadable += more.unreadable;
     all.events += more.events;
@@ -197,6 +227,8 @@ pub fn add(all: &mut EventFigures, more: &EventFigures) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::restore::selection::Asked;
+    use crate::stream_id::Sha256;
 
     #[test]
     fn events_that_no_fate_accounts_for_are_found() {
@@ -223,6 +255,63 @@ mod tests {
             assert_eq!(progress.unsound().len(), unsound, "{events}");
             assert_eq!((progress.given_up(), progress.all_events().events), (3, events));
         }
+    }
+
+    #[test]
+    fn what_was_asked_for_and_not_found_is_told() {
+        let source = |name: &str, restored| SourceProgress {
+            source: SourceName::new(name).unwrap(),
+            figures: StreamFigures {
+                restored,
+                ..StreamFigures::default()
+            },
+            total: None,
+            is_active: false,
+        };
+        let feed = |name: &str, bundles| FeedProgress {
+            feed: name.parse().unwrap(),
+            figures: EventFigures {
+                bundles,
+                ..EventFigures::default()
+            },
+            not_wanted: 0,
+            total: None,
+            reached: None,
+            is_active: false,
+        };
+        let progress = Progress {
+            streams: vec![source("abc", 1), source("zoo", 0)],
+            feeds: vec![
+                feed("system/insert/default", 0),
+                feed("abc/binary/mapped", 0),
+                feed("abc/binary/sourced", 1),
+                feed("zoo/binary/sourced", 0),
+            ],
+            ..Progress::default()
+        };
+        let nothing = |change: fn(&mut Asked)| {
+            let mut asked = Asked::default();
+            change(&mut asked);
+            progress.nothing_of(&Selection::of(asked).unwrap())
+        };
+        assert_eq!(
+            nothing(|_| {}),
+            [
+                "source zoo: no streams in the bucket",
+                "source zoo: no events in the bucket"
+            ]
+        );
+        let named = nothing(|asked| asked.sources = vec![SourceName::new("system").unwrap()]);
+        assert!(
+            named.contains(&"source system: no events in the bucket".to_owned()),
+            "{named:?}"
+        );
+        // A hash lies in one source of many.
+        let by_hash = nothing(|asked| asked.sha256s = vec![Sha256::of(b"x")]);
+        assert!(
+            !by_hash.iter().any(|text| text.contains("streams")),
+            "{by_hash:?}"
+        );
     }
 
     #[test]

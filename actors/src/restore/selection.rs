@@ -27,7 +27,7 @@ use crate::stream_id::Sha256;
 use crate::timestamp::Timestamp;
 
 pub use keys_file::{BadKeys, Keys};
-pub use window::{NotAMoment, UNTIMED, Window, moment};
+pub use window::{NotAMoment, UNTIMED, WantedBundles, Window, moment};
 
 /// Which of the two buckets are restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -32,20 +32,55 @@ impl Window {
         self.since.is_none_or(|since| since <= time) && self.until.is_none_or(|until| time < until)
     }
 
-    /// Whether a bundle may hold events from inside. `name` is the time that it is named by, that of its last
-    /// event; `previous` that of the bundle before it in the order of its feed, `None` for the first.
-    ///
-    /// Its events lie between these two times, however far apart a quiet source leaves them; a day is added on
-    /// either side for those that strayed.
-    pub fn wants_bundle(&self, previous: Option<Timestamp>, name: Timestamp) -> bool {
+    /// Which bundles of a feed have to be read for it.
+    pub fn bundles(&self) -> WantedBundles {
+        WantedBundles {
+            window: *self,
+            before: None,
+            next_before: None,
+            latest: None,
+        }
+    }
+}
+
+/// Tells which bundles of one feed may hold events from inside of a window; asked about all of them, in the order of
+/// the feed.
+///
+/// A bundle is named by the time of its last event, and its events reach back to where the bundle before it ends,
+/// however long ago that is in a quiet source. Events are taken to stray from the order of their time by up to a day.
+/// So a bundle that is named more than a day earlier surely lies before, and bounds what this one holds; one that is
+/// named less than a day earlier may lie behind it, and bounds nothing.
+#[derive(Clone, Debug)]
+pub struct WantedBundles {
+    window: Window,
+    /// A bundle that surely lies before the present one.
+    before: Option<Timestamp>,
+    /// One that will be that next.
+    next_before: Option<Timestamp>,
+    latest: Option<Timestamp>,
+}
+
+impl WantedBundles {
+    /// Whether the next bundle, which is named by this time, has to be read.
+    pub fn wants(&mut self, name: Timestamp) -> bool {
         if name == UNTIMED {
             return true;
         }
-        let begins_too_late = match (self.until, previous) {
-            (Some(until), Some(previous)) => previous >= until.after(ASTRAY),
+        let surely_before = |time: &Timestamp| time.after(ASTRAY) < name;
+        if self.latest.as_ref().is_some_and(surely_before) {
+            self.before = self.latest;
+            self.next_before = None;
+        } else if self.next_before.as_ref().is_some_and(surely_before) {
+            self.before = self.next_before;
+            self.next_before = self.latest;
+        }
+        self.next_before = self.next_before.or(Some(name));
+        self.latest = Some(name);
+        let begins_too_late = match (self.window.until, self.before) {
+            (Some(until), Some(before)) => before >= until.after(ASTRAY),
             _ => false,
         };
-        let ends_too_early = self.since.is_some_and(|since| name.after(ASTRAY) < since);
+        let ends_too_early = self.window.since.is_some_and(|since| name.after(ASTRAY) < since);
         !begins_too_late && !ends_too_early
     }
 }
@@ -113,10 +148,9 @@ mod tests {
             since: Some(time("2025-02-01")),
             until: Some(time("2025-02-02")),
         };
-        let previous = Some(time("2025-01-20"));
-        assert!(day.wants_bundle(previous, time("2025-03-15")));
-        assert!(!day.wants_bundle(Some(time("2025-03-15")), time("2025-03-16")));
-        assert!(!day.wants_bundle(None, time("2025-01-20")));
+        let named = ["2025-01-20", "2025-03-15", "2025-03-17"].map(time);
+        let mut bundles = day.bundles();
+        assert_eq!(named.map(|name| bundles.wants(name)), [false, true, false]);
     }
 
     #[test]
@@ -125,7 +159,7 @@ mod tests {
             since: Some(time("2025-02-01")),
             until: Some(time("2025-02-02")),
         };
-        assert!(day.wants_bundle(Some(time("2026-01-01")), UNTIMED));
+        assert!(day.bundles().wants(UNTIMED));
         assert_eq!(UNTIMED.to_string(), "0001-01-01T00:00:00Z");
     }
 
@@ -151,11 +185,10 @@ mod tests {
                 events = rest;
             }
             named.sort();
-            let mut previous = None;
+            let mut bundles = window.bundles();
             for (name, times) in named {
                 let inside = times.iter().any(|time| window.wants_event(*time));
-                prop_assert!(!inside || window.wants_bundle(previous, name));
-                previous = Some(name);
+                prop_assert!(bundles.wants(name) || !inside);
             }
         }
     }
