@@ -101,15 +101,14 @@ impl Told<'_> {
             ]
         };
         let mut rows = Vec::new();
-        for SourcePlan { source, labels, .. } in &self.plan.streams {
-            for label in labels {
-                rows.push(row(source.as_str(), &label.label, &label.tally, String::new()));
-            }
-            let of_source = self.plan.streams.iter().find(|plan| plan.source == *source);
-            if let Some(of_source) = of_source {
-                let done = self.resume.streams_done(source).map(count).unwrap_or_default();
-                rows.push(row(source.as_str(), "(all)", &of_source.all(), done));
-            }
+        for of_source in &self.plan.streams {
+            let SourcePlan { source, labels, .. } = of_source;
+            let labels = labels
+                .iter()
+                .map(|label| row(source.as_str(), &label.label, &label.tally, String::new()));
+            rows.extend(labels);
+            let done = self.resume.streams_done(source).map(count).unwrap_or_default();
+            rows.push(row(source.as_str(), "(all)", &of_source.all(), done));
         }
         rows.push(row("all", "", &self.plan.all_streams(), String::new()));
         table(
