@@ -111,7 +111,7 @@ state with its reason and stops nothing else: `azul-backup dead-letters` lists i
 left_out, unreadable, odd, exit.
 
 Exit codes:
-  0  everything that was planned is restored and was verified; with --plan: nothing stands against it
+  0  everything that was planned is restored and was verified; with --plan: nothing is against it
   1  stopped early, also by a signal: the next start goes on
   1  a bucket is missing, not readable, or, without --allow-empty, empty for a source that was asked
      for; with --plan too
