@@ -9,11 +9,8 @@
 mod ended;
 mod identity;
 mod outside;
-mod panics;
 mod report;
-mod signals;
 mod uploads;
-mod watchdog;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,23 +30,24 @@ use actors::memory_budget::MemoryBudget;
 use actors::patient_state::{PatientState, read_patiently};
 use actors::statistics::Statistics;
 use actors::stop::StopFlag;
-use actors::stream_worker::progress::{Crew, Progress};
+use actors::stream_worker::progress::Progress;
 use actors::stream_worker::{StoreTerms, StreamWorker};
 use actors::supervisor::{
-    CloseState, EndReason, Ended, Levers, Member, Pulse, StageBudgets, SupervisorActor, Watch,
+    CloseState, EndReason, Ended, Levers, Member, StageBudgets, SupervisorActor, Watch,
 };
 use tokio::sync::{Semaphore, oneshot};
 
 use self::ended::{StartFault, stopped_before_it_began, tell};
 use self::outside::Outside;
 use self::report::Reporter;
-use self::signals::Signals;
 use self::uploads::Uploads;
 use crate::adapters::journal::FileJournal;
 use crate::adapters::state::SledState;
 use crate::adapters::volume::Volume;
 use crate::exit::Exit;
 use crate::local_socket::{LocalSocket, SocketPlace};
+use crate::process::signals::Signals;
+use crate::process::{Watching, watchdog};
 use crate::settings::Settings;
 
 /// Bytes of binaries that may be in memory on their way to the bucket, all workers together.
@@ -64,9 +62,6 @@ const BLOCKING_AT_ONCE: usize = 2;
 /// How long the whole queue may take to be worked off, after an end for an internal reason.
 const WORKING_OFF: Duration = Duration::from_secs(600);
 
-/// How long the actors' thread may give no sign of life.
-const LONGEST_SILENCE: Duration = Duration::from_secs(60);
-
 /// Runs the backup until it is told to stop, or cannot go on.
 pub fn run(settings: Settings, pretty: bool) -> Exit {
     tell(&System::new().block_on(backup(settings, pretty)))
@@ -75,7 +70,8 @@ pub fn run(settings: Settings, pretty: bool) -> Exit {
 async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
     let settings = Arc::new(settings);
     let mut signals = Signals::listen().map_err(StartFault::Signals)?;
-    let watching = Watching::begin(&settings, &signals)?;
+    let watching = Watching::begin(settings.streams.workers, &stage_budgets(&settings), &signals)
+        .map_err(StartFault::Watchdog)?;
     let mut opening = Box::pin(open(Arc::clone(&settings)));
     let (sled, journal) = tokio::select! {
         opened = &mut opening => opened?,
@@ -148,36 +144,6 @@ async fn open(settings: Arc<Settings>) -> Result<(SledState, FileJournal), Start
         Ok::<_, StartFault>((sled, journal))
     });
     opened.await.map_err(StartFault::Opening)?
-}
-
-/// What watches over the actors from outside.
-struct Watching {
-    pulse: Pulse,
-    crew: Crew,
-    panics: panics::Panics,
-}
-
-impl Watching {
-    /// The watchdog begins after somebody listens to `signals` who obeys them.
-    fn begin(settings: &Settings, signals: &Signals) -> Result<Self, StartFault> {
-        let watching = Self {
-            pulse: Pulse::default(),
-            crew: Crew::of(settings.streams.workers),
-            panics: panics::Panics::listen(),
-        };
-        let limits = watchdog::Limits {
-            silence: fault_point::hurried(LONGEST_SILENCE),
-            after_signal: stage_budgets(settings).after_a_signal() + watchdog::GRACE,
-            after_end: watchdog::GRACE,
-        };
-        let watched = watchdog::Watched {
-            pulse: watching.pulse.clone(),
-            crew: watching.crew.clone(),
-        };
-        watchdog::start(limits, watched, signals, |exit| watchdog::end_process(exit))
-            .map_err(StartFault::Watchdog)?;
-        Ok(watching)
-    }
 }
 
 /// Lets commands ask this process, as long as what is returned is kept.
@@ -258,7 +224,7 @@ fn start(
         close_state,
         ended,
         statistics: Arc::clone(&ports.statistics),
-        state: Rc::clone(&ports.state),
+        state: Some(Rc::clone(&ports.state)),
         crew: crew.clone(),
         pulse,
         panicked: Box::new(move || panics.first()),
@@ -321,15 +287,16 @@ fn start(
         );
         (feed, actor.start())
     });
-    let watch = Watch {
-        feeds: feeds.collect(),
-        hit_cache: hit_cache.clone(),
-    };
+    let feeds: Vec<_> = feeds.collect();
     log::info!(
         "backing up {} feeds with {} stream workers",
-        watch.feeds.len(),
+        feeds.len(),
         settings.streams.workers
     );
+    let watch = Watch::Backup {
+        feeds,
+        hit_cache: hit_cache.clone(),
+    };
     if supervisor.try_send(watch).is_err() {
         log::error!("the supervisor could not be told what to watch");
     }

@@ -405,7 +405,7 @@ fn events(reader: &mut Reader<'_>) -> Option<EventSettings> {
 fn streams(reader: &mut Reader<'_>) -> Option<StreamSettings> {
     let workers = stream_workers(reader);
     let channel_size = reader.number("BK__STREAM_CHANNEL_SIZE", 1..=1_000_000);
-    let consecutive_failures = reader.number("BK__CONSECUTIVE_BACKUP_STREAM_FAILURES", 1..=1_000_000);
+    let consecutive_failures = consecutive_failures(reader);
     let hit_cache_size = reader.number("BK__HIT_CACHE_SIZE", 1..=10_000_000);
     Some(StreamSettings {
         workers: workers?,
@@ -413,6 +413,10 @@ fn streams(reader: &mut Reader<'_>) -> Option<StreamSettings> {
         consecutive_failures: consecutive_failures?,
         hit_cache_size: hit_cache_size?,
     })
+}
+
+fn consecutive_failures(reader: &mut Reader<'_>) -> Option<u32> {
+    reader.number("BK__CONSECUTIVE_BACKUP_STREAM_FAILURES", 1..=1_000_000)
 }
 
 fn stream_workers(reader: &mut Reader<'_>) -> Option<usize> {

@@ -125,6 +125,11 @@ impl Fault {
         self.retry_after
     }
 
+    /// How often it was tried.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     /// Whether trying again may help.
     pub fn is_transient(&self) -> bool {
         self.kind == FaultKind::Transient

@@ -143,6 +143,24 @@ fault_points! {
     EndStreams = "end.streams",
     /// Its last stage.
     EndState = "end.state",
+    /// A worker has begun with a stream that is to be restored.
+    RestoreStreamBegun = "restore.stream-begun",
+    /// The dispatcher has a stream, and nobody has been told.
+    RestoreStreamSent = "restore.stream-sent",
+    /// A stream that cannot be restored is a dead letter, and no mark passes it.
+    RestoreStreamBuried = "restore.stream-buried",
+    /// The mark of a lane is durable.
+    RestoreLaneSaved = "restore.lane-saved",
+    /// All events of a bundle are settled, and no row says so.
+    RestoreBundlePublished = "restore.bundle-published",
+    /// An event that was given up is a dead letter, and its bundle is not done.
+    RestoreEventBuried = "restore.event-buried",
+    /// A bundle that cannot be restored is a dead letter, and not done.
+    RestoreBundleBuried = "restore.bundle-buried",
+    /// A bundle is done.
+    RestoreBundleDone = "restore.bundle-done",
+    /// The last pass is over, and the restore is not marked as finished.
+    RestoreEnding = "restore.ending",
     /// All is written and flushed, and the database is not closed.
     StateClosing = "state.closing",
     /// The row of a restore that begins is written; the checkpoints that it leaves behind are still there.

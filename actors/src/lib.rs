@@ -67,6 +67,7 @@ pub mod supervisor;
 pub mod testkit;
 pub mod timestamp;
 pub mod upload_sweep;
+mod workbench;
 
 /// Sends a message that nobody waits for. A mailbox that is full takes it all the same: such messages are few, and
 /// none may be lost. One that is closed belongs to an actor that is gone.

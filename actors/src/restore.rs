@@ -17,10 +17,20 @@
 //! Listings are read page by page and never held: a source of streams in the order of its keys, a feed in the
 //! order of time, for which it is enough to hold one second back ([`in_time_order`]).
 
+mod bundle;
+pub mod conductor;
+pub mod feed;
+pub mod halt;
 pub mod in_time_order;
+pub mod lane;
 pub mod listed_key;
 pub mod low_water;
 pub mod plan;
 pub mod progress;
+mod publishing;
 pub mod selection;
 pub mod settling;
+pub mod source;
+pub mod standing;
+pub mod stream;
+pub mod worker;

@@ -13,8 +13,6 @@ pub mod hashed_gzip;
 pub mod progress;
 pub mod store;
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +21,7 @@ use actix::{Actor, Handler, Message, MessageResult, SyncContext};
 use crate::fault::Fault;
 use crate::stream_id::StreamId;
 use crate::timestamp::Timestamp;
+use crate::workbench::Workbench;
 
 use progress::{Progress, noting};
 pub use store::{StoreTerms, StreamPorts, store_stream};
@@ -79,61 +78,30 @@ impl StreamOutcome {
 
 /// One of the workers; lives on a thread of a `SyncArbiter`.
 pub struct StreamWorker {
-    ports: Arc<dyn WorkerPorts>,
     terms: StoreTerms,
-    opened: Option<Opened>,
+    bench: Workbench<StreamPorts>,
 }
 
 impl StreamWorker {
     /// Opens nothing yet.
     pub fn new(ports: Arc<dyn WorkerPorts>, terms: StoreTerms) -> Self {
+        let progress = terms.progress.clone();
+        let open = move || Ok(noting(ports.open(&progress)?, &progress));
         Self {
-            ports,
+            bench: Workbench::new("store stream", terms.stop.clone(), open),
             terms,
-            opened: None,
         }
     }
 
     /// Works on one stream, come what may.
     fn settle(&mut self, job: &StoreStream) -> StreamOutcome {
-        self.terms.progress.begin(&job.stream);
-        let outcome = self.outcome(job);
-        self.terms.progress.end();
-        outcome
-    }
-
-    fn outcome(&mut self, job: &StoreStream) -> StreamOutcome {
-        match catch_unwind(AssertUnwindSafe(|| self.work(job))) {
-            Ok(outcome) => outcome,
-            Err(panic) => {
-                let said = panic_text(&*panic);
-                log::error!("a worker panicked at stream {}: {said}", job.stream);
-                let opened = self.opened.take();
-                // What panicked once may panic again when it is dropped.
-                if catch_unwind(AssertUnwindSafe(|| drop(opened))).is_err() {
-                    log::error!("a worker panicked again when its ports were closed");
-                }
-                StreamOutcome::Failed(Fault::rejected(
-                    "store stream",
-                    &job.stream,
-                    format_args!("panicked: {said}"),
-                ))
-            }
-        }
-    }
-
-    fn work(&mut self, job: &StoreStream) -> StreamOutcome {
-        if self.terms.stop.is_raised() {
-            return StreamOutcome::Failed(Fault::cancelled("store stream", &job.stream));
-        }
-        let opened = match &self.opened {
-            Some(opened) => opened,
-            None => match Opened::new(&*self.ports, &self.terms.progress) {
-                Ok(opened) => self.opened.insert(opened),
-                Err(fault) => return StreamOutcome::Failed(fault),
-            },
-        };
-        opened.store(&self.terms, job)
+        let Self { terms, bench } = self;
+        terms.progress.begin(&job.stream);
+        let outcome = bench.run(&job.stream, async |ports| {
+            store_stream(ports, terms, job, Timestamp::now()).await
+        });
+        terms.progress.end();
+        outcome.unwrap_or_else(StreamOutcome::Failed)
     }
 }
 
@@ -153,50 +121,6 @@ impl Handler<StoreStream> for StreamWorker {
     fn handle(&mut self, job: StoreStream, _: &mut Self::Context) -> Self::Result {
         MessageResult(self.settle(&job))
     }
-}
-
-/// What a worker has open.
-struct Opened {
-    /// `None` only while dropped.
-    ports: Option<StreamPorts>,
-    runtime: actix_rt::Runtime,
-}
-
-impl Opened {
-    fn new(ports: &dyn WorkerPorts, progress: &Progress) -> Result<Self, Fault> {
-        let runtime = actix_rt::Runtime::new()
-            .map_err(|error| Fault::transient("start a runtime", "stream worker", error))?;
-        let ports = runtime.block_on(async { ports.open(progress) })?;
-        Ok(Self {
-            ports: Some(noting(ports, progress)),
-            runtime,
-        })
-    }
-
-    fn store(&self, terms: &StoreTerms, job: &StoreStream) -> StreamOutcome {
-        let ports = self.ports.as_ref().expect("the ports are there until the drop");
-        self.runtime.block_on(async {
-            // While the worker was idle nobody looked at its connections: let the runtime see which were closed.
-            tokio::task::yield_now().await;
-            store_stream(ports, terms, job, Timestamp::now()).await
-        })
-    }
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        // Connections may want to say good-bye, for which they need their runtime.
-        let ports = self.ports.take();
-        self.runtime.block_on(async { drop(ports) });
-    }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }
 
 #[cfg(test)]

@@ -39,7 +39,9 @@ use self::shutdown::{Effect, Input, Shutdown};
 pub use self::shutdown::{Stage, StageBudgets};
 use crate::event_backup::EventBackupActor;
 use crate::feed::Feed;
+use crate::hit_cache::HitCacheActor;
 use crate::ports::LocalState;
+use crate::restore::conductor::RestoreActor;
 use crate::statistics::Statistics;
 use crate::stop::StopFlag;
 #[allow(unused_imports, reason = "the documentation speaks of it")]
@@ -64,7 +66,7 @@ pub struct SupervisorActor {
     close_state: Option<CloseState>,
     ended: Option<oneshot::Sender<Ended>>,
     statistics: Arc<Statistics>,
-    state: Rc<dyn LocalState>,
+    state: Option<Rc<dyn LocalState>>,
     crew: CrewWatch,
     pulse: Pulse,
     panicked: Box<dyn Fn() -> Option<String>>,
@@ -113,12 +115,30 @@ impl SupervisorActor {
     }
 
     fn feeds(&self) -> Vec<(Feed, Addr<EventBackupActor>)> {
-        let watched = self.watched.as_ref();
-        watched.map(|watched| watched.feeds.clone()).unwrap_or_default()
+        match &self.watched {
+            Some(Watch::Backup { feeds, .. }) => feeds.clone(),
+            Some(Watch::Restore(_)) | None => Vec::new(),
+        }
+    }
+
+    fn hit_cache(&self) -> Option<&Addr<HitCacheActor>> {
+        match &self.watched {
+            Some(Watch::Backup { hit_cache, .. }) => Some(hit_cache),
+            Some(Watch::Restore(_)) | None => None,
+        }
+    }
+
+    fn restore(&self) -> Option<&Addr<RestoreActor>> {
+        match &self.watched {
+            Some(Watch::Restore(restore)) => Some(restore),
+            Some(Watch::Backup { .. }) | None => None,
+        }
     }
 
     fn finish(&mut self, reason: EndReason) {
-        self.pulse.end(reason == EndReason::Signal);
+        // A restore that was told to stop has not done what it was started for.
+        self.pulse
+            .end(reason == EndReason::Signal && self.restore().is_none());
         if let Some(ended) = self.ended.take() {
             let given_up = self.given_up;
             let _nobody_waits = ended.send(Ended { reason, given_up });
@@ -127,12 +147,16 @@ impl SupervisorActor {
 
     fn end(&mut self, reason: EndReason, ctx: &mut Context<Self>) {
         match (&reason, self.shutdown.stage()) {
-            (EndReason::Signal, Stage::Running) => log::info!("ending: {reason}"),
+            (EndReason::Signal | EndReason::RestoreFinished, Stage::Running) => {
+                log::info!("ending: {reason}")
+            }
             (_, Stage::Running) => log::error!("ending: {reason}"),
             (EndReason::Signal, stage) if stage < Stage::State && self.shutdown.is_hurried() => {
                 log::warn!("a second signal: ending now");
             }
-            (EndReason::Signal, _) | (EndReason::State(_), Stage::State | Stage::Ended) => {}
+            (EndReason::Signal | EndReason::RestoreFinished, _)
+            | (EndReason::State(_), Stage::State | Stage::Ended) => {}
+            (EndReason::RestoreHalted(_), _) if self.shutdown.is_hurried() => {}
             _ => log::error!("during the shutdown: {reason}"),
         }
         self.take(Input::End(reason), ctx);

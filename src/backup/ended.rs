@@ -7,9 +7,9 @@ use actors::ports::StateFault;
 use actors::supervisor::{EndReason, Ended};
 
 use super::identity::NotOurs;
-use super::watchdog;
 use crate::adapters::state::{OpenError, SledState};
 use crate::exit::Exit;
+use crate::process::watchdog;
 use crate::settings::Settings;
 
 /// Says how it ended.

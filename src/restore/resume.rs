@@ -79,7 +79,7 @@ impl Resume {
     pub(super) fn streams_done(&self, source: &SourceName) -> Option<u64> {
         let Self::At(at) = self else { return None };
         let (_, figures) = at.streams.iter().find(|(name, _)| name == source)?;
-        Some(done(figures))
+        Some(figures.objects())
     }
 
     /// Bundles of a feed that have come to their fate.
@@ -118,7 +118,7 @@ impl Resume {
                 let streams = at.streams.iter().map(|(source, figures)| {
                     (
                         source.to_string(),
-                        serde_json::json!({"done": done(figures), "figures": figures}),
+                        serde_json::json!({"done": figures.objects(), "figures": figures}),
                     )
                 });
                 let feeds = at
@@ -137,17 +137,9 @@ impl Resume {
     }
 }
 
-fn done(figures: &StreamFigures) -> u64 {
-    figures.restored + figures.there + figures.dead
-}
-
-fn sum(all: StreamFigures, more: StreamFigures) -> StreamFigures {
-    StreamFigures {
-        restored: all.restored + more.restored,
-        there: all.there + more.there,
-        dead: all.dead + more.dead,
-        bytes: all.bytes + more.bytes,
-    }
+fn sum(mut all: StreamFigures, more: StreamFigures) -> StreamFigures {
+    all += more;
+    all
 }
 
 #[cfg(test)]

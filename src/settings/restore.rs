@@ -10,17 +10,12 @@ use actors::retry::RetryPolicy;
 use super::effective::Effective;
 use super::reader::{Reader, Reason};
 use super::{
-    BucketSettings, Common, DispatcherSettings, Layers, SettingFaults, Sources, StageSettings, bucket,
-    local_data, stream_workers,
+    BucketSettings, Common, DispatcherSettings, Layers, Place, ReadingSide, SettingFaults, Sources,
+    StageSettings, bucket, consecutive_failures, local_data, stream_workers,
 };
 
 /// Of what comes later, what would concern a restore.
-const CONCERNS: [&str; 4] = [
-    "BK__EXTERNAL_BACKUP__BUCKET",
-    "BK__EXTERNAL_BACKUP__AES_STATE",
-    "BK__EXTERNAL_BACKUP__AES_KEY",
-    "BK__METRICS_LISTEN",
-];
+const CONCERNS: [&str; 1] = ["BK__METRICS_LISTEN"];
 
 /// Everything that a restore needs.
 #[derive(Clone, Debug)]
@@ -33,10 +28,14 @@ pub struct RestoreSettings {
     pub backup_id: String,
     /// Where the backup is.
     pub bucket: BucketSettings,
+    /// Where in it the objects lie, and what they are read with.
+    pub reading: ReadingSide,
     /// How often a request is tried.
     pub retry: RetryPolicy,
     /// How many streams are copied at once.
     pub workers: usize,
+    /// So many streams failing in a row, with no success in between, stop the restore.
+    pub consecutive_failures: u32,
     /// How long a stop may take.
     pub stages: StageSettings,
     /// Folder of the local state.
@@ -67,7 +66,11 @@ impl RestoreSettings {
         reader.refuse_what_comes_later(|setting| CONCERNS.contains(&setting.variable));
         let common = Common::read(&mut reader);
         let bucket = bucket(&mut reader);
+        let reading = bucket
+            .as_ref()
+            .and_then(|bucket| ReadingSide::read(&mut reader, &bucket.streams, &bucket.events));
         let workers = stream_workers(&mut reader);
+        let consecutive_failures = consecutive_failures(&mut reader);
         let stages = StageSettings::read(&mut reader);
         let local_data = local_data(&mut reader);
         let restore_type = restore_type(&mut reader);
@@ -80,8 +83,10 @@ impl RestoreSettings {
                 sources: common.sources,
                 backup_id: common.backup_id,
                 bucket: bucket?,
+                reading: reading?,
                 retry: common.retry,
                 workers: workers?,
+                consecutive_failures: consecutive_failures?,
                 stages: stages?,
                 local_data: local_data?,
                 restore_type: restore_type?,
@@ -118,14 +123,10 @@ impl RestoreSettings {
 
     /// What the checkpoints of a restore of this selection belong to.
     pub fn restore_id(&self, selection: &Selection) -> RestoreId {
-        let BucketSettings {
-            endpoint,
-            streams,
-            events,
-            ..
-        } = &self.bucket;
+        let endpoint = &self.bucket.endpoint;
+        let place = |place: &Place| format!("{endpoint}/{}/{}", place.bucket, place.folder);
         RestoreId {
-            bucket: format!("{endpoint}/{streams} {endpoint}/{events}"),
+            bucket: format!("{} {}", place(&self.reading.streams), place(&self.reading.events)),
             target: format!("{} {}", self.dispatcher.events, self.dispatcher.streams),
             selection: selection.canonical(),
         }

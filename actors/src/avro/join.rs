@@ -79,6 +79,24 @@ pub fn write_bundle(
     write(out, |end| write_long(0, end))
 }
 
+/// A bulk of the events whose bytes, one after the other, are `events`.
+///
+/// Its one block tells its size, so that it is recognised whatever its version.
+pub fn bulk_of(version: ModelVersion, count: u64, events: &[u8]) -> Vec<u8> {
+    const HEAD: usize = 32;
+    let mut bulk = Vec::with_capacity(events.len() + HEAD);
+    if version.is_written_in_bulks() {
+        write_long(version.number(), &mut bulk);
+    }
+    if count > 0 {
+        write_long(-i64::try_from(count).unwrap_or(i64::MAX), &mut bulk);
+        write_long(i64::try_from(events.len()).unwrap_or(i64::MAX), &mut bulk);
+        bulk.extend_from_slice(events);
+    }
+    write_long(0, &mut bulk);
+    bulk
+}
+
 fn write_part(
     model: Model,
     version: ModelVersion,

@@ -41,6 +41,8 @@ pub(super) enum Body<'a> {
 pub(super) struct BinaryView<'a> {
     pub(super) source: &'a [u8],
     pub(super) action: &'a [u8],
+    /// When the source got it.
+    pub(super) sourced: Timestamp,
     pub(super) path_length: u64,
     pub(super) path_fault: Option<PathFault<'a>>,
     pub(super) streams: StreamsView<'a>,
@@ -81,6 +83,14 @@ impl<'a> EventView<'a> {
         match &self.body {
             Body::Binary(binary) => text(binary.source),
             Body::Insert { .. } | Body::Delete => Cow::Borrowed(""),
+        }
+    }
+
+    /// When its source got the binary, from which age-off counts; `None` for the models that have none.
+    pub fn sourced(&self) -> Option<Timestamp> {
+        match &self.body {
+            Body::Binary(binary) => Some(binary.sourced),
+            Body::Insert { .. } | Body::Delete => None,
         }
     }
 
@@ -170,7 +180,7 @@ impl<'a> Walk<'a> {
         self.map()?; // references
         self.at.skip_strings(1)?; // security
         let (path_length, path_fault) = self.path()?;
-        self.at.long()?; // timestamp
+        let sourced = Timestamp::from_micros(self.at.long()?);
         if self.version.has_settings() {
             self.map()?;
         }
@@ -187,6 +197,7 @@ impl<'a> Walk<'a> {
         Ok(BinaryView {
             source,
             action,
+            sourced,
             path_length,
             path_fault,
             streams,

@@ -53,10 +53,29 @@ pub struct StreamFigures {
     pub restored: u64,
     /// The dispatcher had them already (`--skip-existing`, or the last pass).
     pub there: u64,
+    /// Not in the bucket any more when their turn came: aged off since they were listed.
+    pub gone: u64,
     /// Given up; each is a dead letter.
     pub dead: u64,
     /// Bytes of objects done with, as stored.
     pub bytes: u64,
+}
+
+impl StreamFigures {
+    /// How many objects.
+    pub fn objects(&self) -> u64 {
+        self.restored + self.there + self.gone + self.dead
+    }
+}
+
+impl std::ops::AddAssign for StreamFigures {
+    fn add_assign(&mut self, more: Self) {
+        self.restored += more.restored;
+        self.there += more.there;
+        self.gone += more.gone;
+        self.dead += more.dead;
+        self.bytes += more.bytes;
+    }
 }
 
 /// What became of the events of a bundle, or of many.
@@ -66,7 +85,9 @@ pub struct EventFigures {
     pub bundles: u64,
     /// Bundles that could not be read at all; each is a dead letter, and the events that its name tells are `dead`.
     pub unreadable: u64,
-    /// In the bundles: the sum of the four below.
+    /// Bundles that were not in the bucket any more when their turn came: aged off since they were listed.
+    pub gone: u64,
+    /// In the bundles, as far as they were selected: the sum of the four below.
     pub events: u64,
     /// Decoded and found valid by the dispatcher.
     pub accepted: u64,
@@ -84,6 +105,7 @@ impl std::ops::AddAssign for EventFigures {
     fn add_assign(&mut self, more: Self) {
         self.bundles += more.bundles;
         self.unreadable += more.unreadable;
+        self.gone += more.gone;
         self.events += more.events;
         self.accepted += more.accepted;
         self.refused += more.refused;

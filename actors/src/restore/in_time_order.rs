@@ -5,32 +5,47 @@
 //! order: it is enough to hold those of one second back, and memory does not grow with the number of bundles.
 
 use crate::object_key::BundleKey;
+use crate::ports::archive::ListedObject;
+
+/// A bundle of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedBundle {
+    /// What its key says.
+    pub key: BundleKey,
+    /// What was listed; its key may have an ending that says how it is stored.
+    pub object: ListedObject,
+}
 
 /// Sorts bundles of one feed that come in the order of a listing.
 #[derive(Debug, Default)]
 pub struct InTimeOrder {
     /// Bundles of one second, all that have come.
-    held: Vec<BundleKey>,
+    held: Vec<ListedBundle>,
 }
 
 const SECOND: i64 = 1_000_000;
 
 impl InTimeOrder {
     /// Takes the next bundle of the listing; returns those that no later one can precede, in order.
-    pub fn push(&mut self, key: BundleKey) -> Vec<BundleKey> {
-        let second = |key: &BundleKey| key.timestamp().as_micros().div_euclid(SECOND);
+    pub fn push(&mut self, bundle: ListedBundle) -> Vec<ListedBundle> {
+        let second = |bundle: &ListedBundle| bundle.key.timestamp().as_micros().div_euclid(SECOND);
         let ready = match self.held.first() {
-            Some(held) if second(held) != second(&key) => self.finish(),
+            Some(held) if second(held) != second(&bundle) => self.finish(),
             _ => Vec::new(),
         };
-        self.held.push(key);
+        self.held.push(bundle);
         ready
     }
 
     /// The listing is over: the rest, in order.
-    pub fn finish(&mut self) -> Vec<BundleKey> {
+    pub fn finish(&mut self) -> Vec<ListedBundle> {
         let mut ready = std::mem::take(&mut self.held);
-        ready.sort_by_cached_key(|key| (key.timestamp(), key.to_string()));
+        ready.sort_by(|a, b| {
+            let time = |bundle: &ListedBundle| bundle.key.timestamp();
+            time(a)
+                .cmp(&time(b))
+                .then_with(|| a.object.key.cmp(&b.object.key))
+        });
         ready
     }
 }
@@ -45,12 +60,17 @@ mod tests {
     fn restored(mut listing: Vec<String>) -> Vec<String> {
         listing.sort();
         let mut order = InTimeOrder::default();
-        let mut all: Vec<BundleKey> = listing
-            .iter()
-            .flat_map(|key| order.push(key.parse().unwrap()))
-            .collect();
+        let listed = |key: &String| ListedBundle {
+            key: key.parse().unwrap(),
+            object: ListedObject {
+                key: key.clone(),
+                size: 1,
+                last_modified: None,
+            },
+        };
+        let mut all: Vec<_> = listing.iter().flat_map(|key| order.push(listed(key))).collect();
         all.extend(order.finish());
-        all.iter().map(ToString::to_string).collect()
+        all.into_iter().map(|bundle| bundle.object.key).collect()
     }
 
     #[test]

@@ -134,12 +134,14 @@ pub struct Progress {
     pub feeds: Vec<FeedProgress>,
     /// What lies in the bucket and is not restored.
     pub left_out: Vec<LeftOut>,
+    /// Hashes that were asked for, and that no source has.
+    pub absent: Vec<String>,
 }
 
 impl SourceProgress {
     /// Objects that have come to their fate.
     pub fn objects(&self) -> u64 {
-        self.figures.restored + self.figures.there + self.figures.dead
+        self.figures.objects()
     }
 }
 
@@ -154,10 +156,7 @@ impl Progress {
         self.streams
             .iter()
             .fold(StreamFigures::default(), |mut all, source| {
-                all.restored += source.figures.restored;
-                all.there += source.figures.there;
-                all.dead += source.figures.dead;
-                all.bytes += source.figures.bytes;
+                all += source.figures;
                 all
             })
     }
@@ -165,7 +164,7 @@ impl Progress {
     /// All events together.
     pub fn all_events(&self) -> EventFigures {
         self.feeds.iter().fold(EventFigures::default(), |mut all, feed| {
-            add(&mut all, &feed.figures);
+            all += feed.figures;
             all
         })
     }
@@ -181,7 +180,7 @@ impl Progress {
     /// What was asked for, and of which nothing was found: a failure, unless it is allowed. `system` is asked for only
     /// by name: an Azul in which nothing was ever inserted or deleted by hand has no events of it.
     pub fn nothing_of(&self, selection: &Selection) -> Vec<String> {
-        let mut nothing = Vec::new();
+        let mut nothing = self.absent.clone();
         let by_object = !selection.sha256s().is_empty() || selection.keys().is_some();
         let is_empty = |source: &SourceProgress| source.objects() == 0;
         if by_object {
@@ -210,18 +209,6 @@ impl Progress {
         let events = self.all_events();
         self.all_streams().dead + events.refused + events.dead + events.unreadable
     }
-}
-
-/// Adds what became of some events to what became of others.
-fn add(all: &mut EventFigures, more: &EventFigures) {
-    all.bundles += more.bundles;
-    all.unreadable += more.unreadable;
-    all.events += more.events;
-    all.accepted += more.accepted;
-    all.refused += more.refused;
-    all.filtered += more.filtered;
-    all.dead += more.dead;
-    all.bytes += more.bytes;
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! | 200, ok + refused = n | all | |
 //! | 200, ok + refused = k < n | the first k | event k alone, then those after it |
 //! | 425, the names account for k ≤ n | the first k, as filtered | the same |
-//! | 425, older than the source keeps | the first k, which by our settings are | the same |
+//! | 425, older than the source keeps | the first k, which by our settings are | the same; for k = 0 each event alone |
 //! | 422, 400; 500 that persists | none | both halves |
 //! | any of these without progress, n = 1 | that event: dead letter | |
 //!
@@ -20,8 +20,6 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::ports::target::Refused;
-
 /// What the dispatcher answered to a run of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -29,8 +27,8 @@ pub enum Answer {
     Took {
         /// `total_ok`.
         ok: u64,
-        /// One reason for each of `failures`, with the Kafka key that it names, if any.
-        refused: Vec<Refused>,
+        /// Which it refused by name, counted within the bundle, and why.
+        refused: Vec<(u64, String)>,
     },
     /// 425: the filters that it names stopped so many events.
     Filtered {
@@ -54,8 +52,8 @@ pub enum Answer {
 pub struct Settled {
     /// Decoded and found valid; filters may still have dropped some, which the dispatcher does not say.
     pub accepted: u64,
-    /// Refused by name; each is a dead letter.
-    pub refused: Vec<Refused>,
+    /// Refused by name, by index, with the reason; each is a dead letter.
+    pub refused: Vec<(u64, String)>,
     /// Filtered, or older than the source keeps.
     pub filtered: u64,
     /// Given up, by index, with the reason.
@@ -85,15 +83,25 @@ pub struct Settling {
     /// Runs still to be published, in order; none is empty.
     runs: VecDeque<Range<u64>>,
     settled: Settled,
+    /// How many answers have settled nothing and said nothing.
+    unexplained: u32,
 }
 
+const WITHOUT_A_WORD: &str = "the dispatcher dropped it without a word: it is invalid under its rules";
+
+const WITHOUT_A_REASON: &str = "the dispatcher dropped it without a reason: it is invalid under its rules";
+
+/// After so many answers that settle nothing each further one has every event stand alone: to set one aside and send
+/// the rest again would send most events as often as there are others.
+const MOST_UNEXPLAINED: u32 = 8;
+
 impl Settling {
-    /// A bundle of so many events, all of them unsettled.
-    pub fn new(events: u64) -> Self {
-        let runs = (events > 0).then_some(0..events);
+    /// These runs of the events of a bundle, all of them unsettled.
+    pub fn new(runs: impl IntoIterator<Item = Range<u64>>) -> Self {
         Self {
-            runs: runs.into_iter().collect(),
+            runs: runs.into_iter().filter(|run| !run.is_empty()).collect(),
             settled: Settled::default(),
+            unexplained: 0,
         }
     }
 
@@ -122,27 +130,27 @@ impl Settling {
                 self.believe(claimed, sent)?;
                 self.settled.accepted += ok;
                 self.settled.refused.extend(refused);
-                self.go_on(
-                    run,
-                    claimed,
-                    "the dispatcher dropped it without a word: it is invalid under its rules",
-                );
+                self.go_on(run, claimed, WITHOUT_A_WORD);
             }
             Answer::Filtered { accounted } => {
                 self.believe(accounted, sent)?;
                 self.settled.filtered += accounted;
-                self.go_on(
-                    run,
-                    accounted,
-                    "the dispatcher dropped it without a reason: it is invalid under its rules",
-                );
+                self.unexplained += u32::from(accounted == 0);
+                if self.unexplained > MOST_UNEXPLAINED && accounted == 0 {
+                    self.each_alone(run, WITHOUT_A_REASON);
+                } else {
+                    self.go_on(run, accounted, WITHOUT_A_REASON);
+                }
             }
             Answer::AgedOff { accounted } => {
                 self.believe(accounted, sent)?;
                 // An answer about one event alone speaks of that event, whatever the settings say.
                 let accounted = if sent == 1 { 1 } else { accounted };
                 self.settled.filtered += accounted;
-                self.go_on(run, accounted, "");
+                match accounted {
+                    0 => self.each_alone(run, ""),
+                    accounted => self.go_on(run, accounted, ""),
+                }
             }
             Answer::NotTaken { reason } => {
                 self.runs.pop_front();
@@ -178,7 +186,17 @@ impl Settling {
         self.put_back([stopped_at..stopped_at + 1, stopped_at + 1..run.end]);
     }
 
-    fn put_back(&mut self, runs: [Range<u64>; 2]) {
+    /// Nothing of `run` is settled, and nothing says where to cut it.
+    fn each_alone(&mut self, run: Range<u64>, why_not: &str) {
+        self.runs.pop_front();
+        if run.end - run.start == 1 {
+            self.settled.given_up.push((run.start, why_not.to_owned()));
+        } else {
+            self.put_back(run.map(|event| event..event + 1));
+        }
+    }
+
+    fn put_back(&mut self, runs: impl IntoIterator<Item = Range<u64>, IntoIter: DoubleEndedIterator>) {
         for run in runs.into_iter().rev().filter(|run| !run.is_empty()) {
             self.runs.push_front(run);
         }

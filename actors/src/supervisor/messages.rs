@@ -13,6 +13,7 @@ use crate::feed::Feed;
 use crate::hit_cache::HitCacheActor;
 use crate::ports::LocalState;
 use crate::ports::state::StateFault;
+use crate::restore::conductor::RestoreActor;
 use crate::statistics::Statistics;
 use crate::stop::StopFlag;
 use crate::stream_worker::progress::Crew;
@@ -28,11 +29,16 @@ pub struct Ending {
 /// Tells the supervisor whom to watch, and to end.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Watch {
-    /// The feeds.
-    pub feeds: Vec<(Feed, Addr<EventBackupActor>)>,
-    /// The queue of streams.
-    pub hit_cache: Addr<HitCacheActor>,
+pub enum Watch {
+    /// Those of a backup.
+    Backup {
+        /// The feeds.
+        feeds: Vec<(Feed, Addr<EventBackupActor>)>,
+        /// The queue of streams.
+        hit_cache: Addr<HitCacheActor>,
+    },
+    /// Who conducts a restore.
+    Restore(Addr<RestoreActor>),
 }
 
 /// Asks in which stage the program is.
@@ -55,8 +61,8 @@ pub struct Levers {
     pub ended: oneshot::Sender<Ended>,
     /// Tells what a stage saved.
     pub statistics: Arc<Statistics>,
-    /// Tells what stays.
-    pub state: Rc<dyn LocalState>,
+    /// Tells what of a backup stays; `None` for a restore.
+    pub state: Option<Rc<dyn LocalState>>,
     /// The stream workers.
     pub crew: Crew,
     /// Beaten for as long as the actors' thread turns.

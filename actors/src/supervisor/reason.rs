@@ -21,6 +21,13 @@ pub enum EndReason {
         /// What it met.
         why: String,
     },
+    /// A restore has gone through everything.
+    RestoreFinished,
+    /// A restore cannot go on.
+    RestoreHalted(
+        /// What it met.
+        String,
+    ),
     /// Local state does not work.
     State(StateFault),
     /// Somebody does not do its work any more.
@@ -46,6 +53,8 @@ pub enum Member {
         /// What it has.
         stream: Option<StreamId>,
     },
+    /// Who conducts a restore.
+    Restore,
     /// A task of the actors' thread that nobody waits for.
     Task,
     /// Who watches the others.
@@ -80,7 +89,11 @@ impl EndReason {
         match self {
             Self::ActorLost { who, .. } => *who != Member::HitCache,
             Self::Feed { .. } => true,
-            Self::Signal | Self::StreamFailures | Self::State(_) => false,
+            Self::Signal
+            | Self::StreamFailures
+            | Self::RestoreFinished
+            | Self::RestoreHalted(_)
+            | Self::State(_) => false,
         }
     }
 }
@@ -100,6 +113,8 @@ impl fmt::Display for EndReason {
                  dispatcher does not work",
             ),
             Self::Feed { feed, why } => write!(f, "feed {feed} cannot go on: {why}"),
+            Self::RestoreFinished => f.write_str("the restore has gone through everything"),
+            Self::RestoreHalted(why) => write!(f, "the restore cannot go on: {why}"),
             Self::State(fault) => write!(f, "{fault}"),
             Self::ActorLost { who, loss } => write!(f, "{who} {loss}"),
         }
@@ -116,6 +131,7 @@ impl fmt::Display for Member {
                 number,
                 stream: Some(stream),
             } => write!(f, "stream worker {number}, which has stream {stream},"),
+            Self::Restore => f.write_str("the actor of the restore"),
             Self::Task => f.write_str("a task of the actors' thread"),
             Self::Supervisor => f.write_str("the supervisor"),
         }

@@ -12,6 +12,7 @@ use crate::event_backup::{AskFeedStanding, Quiesce, Quiesced};
 use crate::fault_point::{self, FaultPoint};
 use crate::feed::Feed;
 use crate::hit_cache::{AwaitNamed, DrainStreams, Drained};
+use crate::restore::conductor::{QuiesceRestore, RestoreActor};
 
 /// Workers are told to give up this long before the stage of streams is over, so that they can abort their
 /// uploads in it.
@@ -32,7 +33,10 @@ impl SupervisorActor {
         point_of(stage).into_iter().for_each(fault_point::pass);
         ctx.run_later(budget, move |actor, ctx| actor.take(Input::TimeUp(stage), ctx));
         match stage {
-            Stage::Events => self.end_events(ctx),
+            Stage::Events => match self.restore().cloned() {
+                Some(restore) => self.end_restore(&restore, budget, ctx),
+                None => self.end_events(ctx),
+            },
             Stage::HitCache => self.end_hit_cache(ctx),
             Stage::Streams => self.end_streams(budget, ctx),
             Stage::State => self.end_state(ctx),
@@ -42,13 +46,21 @@ impl SupervisorActor {
 
     fn awaited(&self, stage: Stage) -> String {
         match stage {
+            Stage::Events if self.restore().is_some() => {
+                let out = self.crew.crew().out();
+                format!(
+                    "nothing more is begun; waiting for the bundles and the {} streams under way",
+                    out.len()
+                )
+            }
+            Stage::HitCache | Stage::Streams if self.restore().is_some() => "a restore has none".to_owned(),
             Stage::Events => format!(
                 "no more pulls are sent; waiting for the pulls in flight and the bundles of {} feeds",
                 self.record.awaited.len()
             ),
             Stage::HitCache => "waiting for requested streams to be durable".to_owned(),
             Stage::Streams if self.shutdown.works_off_the_queue() => {
-                format!("working off all {} pending streams", self.state.counts().pending)
+                format!("working off all {} pending streams", self.pending())
             }
             Stage::Streams => {
                 let out = self.crew.crew().out();
@@ -90,6 +102,28 @@ impl SupervisorActor {
         }
     }
 
+    /// A restore ends what it has under way; its workers are told to give up in time.
+    fn end_restore(&mut self, restore: &Addr<RestoreActor>, budget: Duration, ctx: &mut Context<Self>) {
+        self.stop_events.raise();
+        self.abandon_streams_before(budget, ctx);
+        let quiesced = restore.send(QuiesceRestore).into_actor(self);
+        ctx.spawn(quiesced.map(|_gone_or_over, actor, ctx| actor.done(Stage::Events, ctx)));
+    }
+
+    fn pending(&self) -> u64 {
+        self.state.as_ref().map_or(0, |state| state.counts().pending)
+    }
+
+    /// What a stage saved.
+    fn saved(&self, stage: Stage) -> String {
+        match self.restore() {
+            Some(_) => {
+                "what is restored is noted in local state, and the next start goes on from there".to_owned()
+            }
+            None => self.record.saved(stage, &self.outcome()),
+        }
+    }
+
     /// `holds` is `None` if the feed is lost.
     fn feed_ended(&mut self, feed: Feed, holds: Option<Quiesced>, ctx: &mut Context<Self>) {
         match holds {
@@ -110,10 +144,9 @@ impl SupervisorActor {
     }
 
     fn end_hit_cache(&mut self, ctx: &mut Context<Self>) {
-        let Some(watched) = &self.watched else {
+        let Some(hit_cache) = self.hit_cache().cloned() else {
             return self.done(Stage::HitCache, ctx);
         };
-        let hit_cache = watched.hit_cache.clone();
         let named = hit_cache.send(AwaitNamed).into_actor(self);
         ctx.spawn(named.map(
             move |named, actor, ctx| match named.is_ok() && hit_cache.connected() {
@@ -138,10 +171,9 @@ impl SupervisorActor {
     }
 
     pub(super) fn drain(&mut self, drain: DrainStreams, ctx: &mut Context<Self>) {
-        let Some(watched) = &self.watched else {
+        let Some(hit_cache) = self.hit_cache().cloned() else {
             return self.done(Stage::Streams, ctx);
         };
-        let hit_cache = watched.hit_cache.clone();
         let drained = hit_cache.send(drain).into_actor(self);
         ctx.spawn(
             drained.map(move |drained: Result<Drained, _>, actor, ctx| match drained {
@@ -182,7 +214,7 @@ impl SupervisorActor {
             log::info!(
                 "shutdown: stage {stage} ended after {:.1?}: {}",
                 self.record.begun.elapsed(),
-                self.record.saved(stage, &self.outcome())
+                self.saved(stage)
             );
         }
         self.take(Input::Done(stage), ctx);
@@ -207,15 +239,19 @@ impl SupervisorActor {
             "shutdown: stage {stage} {}; not ended: {}; {}; whatever is unfinished stays in local state",
             abandoned(why, self.record.begun.elapsed()),
             self.record.not_ended(stage, &outcome),
-            self.record.saved(stage, &outcome)
+            self.saved(stage)
         );
     }
 
     fn outcome(&self) -> Outcome {
         Outcome {
             figures: self.statistics.total(),
-            pending: self.state.counts().pending,
-            marks: self.state.marks().ok().map(|marks| marks.len()),
+            pending: self.pending(),
+            marks: self
+                .state
+                .as_ref()
+                .and_then(|state| state.marks().ok())
+                .map(|marks| marks.len()),
             out: self.crew.crew().out(),
         }
     }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{EndReason, Loss, Member, Stage, SupervisorActor};
 use crate::event_backup::AskFeedStanding;
 use crate::hit_cache::{AskQueueDepth, DrainStreams};
+use crate::restore::conductor::AskRestoreProgress;
 use crate::stream_worker::progress::LostWorker;
 
 impl SupervisorActor {
@@ -46,7 +47,10 @@ impl SupervisorActor {
     /// Who has owed an answer for too long.
     fn ask_everybody(&mut self, now: Instant, ctx: &mut Context<Self>) -> Option<(Member, Duration)> {
         let feeds = self.feeds().into_iter().map(|(feed, _)| Member::Feed(feed));
-        let look = self.heartbeats.look(feeds.chain([Member::HitCache]), now);
+        let hit_cache = self.hit_cache().map(|_| Member::HitCache);
+        let restore = self.restore().map(|_| Member::Restore);
+        let everybody: Vec<_> = feeds.chain(hit_cache).chain(restore).collect();
+        let look = self.heartbeats.look(everybody, now);
         for who in look.ask {
             self.ask(who, ctx);
         }
@@ -54,14 +58,20 @@ impl SupervisorActor {
     }
 
     fn ask(&self, who: Member, ctx: &mut Context<Self>) {
-        let Some(watched) = &self.watched else { return };
         match &who {
             Member::HitCache => {
-                let depth = watched.hit_cache.send(AskQueueDepth).into_actor(self);
+                let Some(hit_cache) = self.hit_cache() else { return };
+                let depth = hit_cache.send(AskQueueDepth).into_actor(self);
                 ctx.spawn(depth.map(move |_depth, actor, _| actor.heartbeats.answered(&who)));
             }
+            Member::Restore => {
+                let Some(restore) = self.restore() else { return };
+                let progress = restore.send(AskRestoreProgress).into_actor(self);
+                ctx.spawn(progress.map(move |_progress, actor, _| actor.heartbeats.answered(&who)));
+            }
             Member::Feed(feed) => {
-                let Some((_, addr)) = watched.feeds.iter().find(|(other, _)| other == feed) else {
+                let feeds = self.feeds();
+                let Some((_, addr)) = feeds.iter().find(|(other, _)| other == feed) else {
                     return;
                 };
                 let feed = feed.clone();
@@ -82,13 +92,14 @@ impl SupervisorActor {
 
     /// Somebody who is known to be lost without being asked.
     fn gone(&self) -> Option<EndReason> {
-        let watched = self.watched.as_ref()?;
-        let mut feeds = watched.feeds.iter();
-        if let Some((feed, _)) = feeds.find(|(_, addr)| !addr.connected()) {
-            return Some(EndReason::gone(Member::Feed(feed.clone())));
+        if let Some((feed, _)) = self.feeds().into_iter().find(|(_, addr)| !addr.connected()) {
+            return Some(EndReason::gone(Member::Feed(feed)));
         }
-        if !watched.hit_cache.connected() {
+        if self.hit_cache().is_some_and(|hit_cache| !hit_cache.connected()) {
             return Some(EndReason::gone(Member::HitCache));
+        }
+        if self.restore().is_some_and(|restore| !restore.connected()) {
+            return Some(EndReason::gone(Member::Restore));
         }
         (self.panicked)().map(|text| EndReason::ActorLost {
             who: Member::Task,

@@ -28,13 +28,14 @@ pub(super) struct DoneEntry {
 }
 
 impl DoneEntry {
-    /// Of the position, and of eight numbers.
-    const LENGTH: usize = Position::LENGTH + 8 * 8;
+    /// Of the position, and of nine numbers.
+    const LENGTH: usize = Position::LENGTH + 9 * 8;
 
     fn encode(&self, row: &mut Vec<u8>) {
         let EventFigures {
             bundles,
             unreadable,
+            gone,
             events,
             accepted,
             refused,
@@ -44,7 +45,7 @@ impl DoneEntry {
         } = self.figures;
         row.extend_from_slice(&self.position.0);
         for number in [
-            bundles, unreadable, events, accepted, refused, filtered, dead, bytes,
+            bundles, unreadable, gone, events, accepted, refused, filtered, dead, bytes,
         ] {
             row.extend_from_slice(&number.to_be_bytes());
         }
@@ -61,6 +62,7 @@ impl DoneEntry {
         let figures = EventFigures {
             bundles: number()?,
             unreadable: number()?,
+            gone: number()?,
             events: number()?,
             accepted: number()?,
             refused: number()?,

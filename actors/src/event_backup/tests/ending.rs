@@ -49,13 +49,13 @@ impl Supervised {
             }),
             ended,
             statistics: running.statistics.clone(),
-            state: Rc::new(world.state.clone()),
+            state: Some(Rc::new(world.state.clone())),
             crew,
             pulse: pulse.clone(),
             panicked: Box::new(move || panic.borrow().clone()),
         };
         let supervisor = SupervisorActor::new(budgets(), levers).start();
-        let watch = Watch {
+        let watch = Watch::Backup {
             feeds: vec![(world.feed.clone(), running.addr.clone())],
             hit_cache: running.hit_cache.clone(),
         };

@@ -145,6 +145,12 @@ impl Keys {
         &self.streams
     }
 
+    /// The keys of the streams of a source.
+    pub fn streams_of(&self, source: &SourceName) -> Vec<String> {
+        let of_source = self.streams.iter().filter(|stream| stream.source() == source);
+        of_source.map(ToString::to_string).collect()
+    }
+
     /// The sources of the streams.
     pub fn stream_sources(&self) -> BTreeSet<SourceName> {
         self.streams

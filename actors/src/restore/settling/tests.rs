@@ -55,14 +55,8 @@ fn publish(run: &[Event]) -> (Answer, usize) {
     if seen.contains(&Event::TooLarge) {
         return (not_taken("500"), produced);
     }
-    let refused = seen.iter().filter(|event| **event == Event::Refused).count();
-    let refused = vec![
-        Refused {
-            kafka_key: None,
-            reason: "refused".to_owned()
-        };
-        refused
-    ];
+    let refused = (0..).zip(&seen).filter(|(_, event)| **event == Event::Refused);
+    let refused: Vec<_> = refused.map(|(index, _)| (index, "refused".to_owned())).collect();
     let ok = (seen.len() - refused.len()) as u64;
     (Answer::Took { ok, refused }, produced)
 }
@@ -70,7 +64,7 @@ fn publish(run: &[Event]) -> (Answer, usize) {
 /// Publishes until all is settled; returns the requests, and for each event how often it was in a request that
 /// produced it.
 fn restore(events: &[Event]) -> (Settled, usize, Vec<u64>) {
-    let mut settling = Settling::new(events.len() as u64);
+    let mut settling = Settling::new([0..events.len() as u64]);
     let (mut requests, mut last) = (0, Vec::new());
     while let Some(run) = settling.next() {
         let (answer, _) = publish(&events[run.start as usize..run.end as usize]);
@@ -129,7 +123,7 @@ fn a_thousand_events_with_six_bad_ones_take_few_requests() {
 
 #[test]
 fn an_answer_that_claims_too_much_settles_nothing() {
-    let mut settling = Settling::new(3);
+    let mut settling = Settling::new([0..3]);
     let answer = Answer::Took {
         ok: 4,
         refused: Vec::new(),
@@ -140,7 +134,7 @@ fn an_answer_that_claims_too_much_settles_nothing() {
 
 #[test]
 fn an_event_is_given_up_only_when_it_stood_alone() {
-    let mut settling = Settling::new(3);
+    let mut settling = Settling::new([0..3]);
     settling
         .take(Answer::Took {
             ok: 1,
@@ -160,4 +154,40 @@ fn an_event_is_given_up_only_when_it_stood_alone() {
     assert_eq!(settling.next(), None);
     assert_eq!(settling.settled().accepted, 2);
     assert_eq!(settling.settled().given_up.len(), 1);
+}
+
+#[test]
+fn what_is_aged_off_by_rules_that_are_not_known_here_costs_one_request_for_each() {
+    let mut settling = Settling::new([0..1000]);
+    let (mut requests, mut events) = (0, 0);
+    while let Some(run) = settling.next() {
+        requests += 1;
+        events += run.end - run.start;
+        settling.take(Answer::AgedOff { accounted: 0 }).unwrap();
+    }
+    assert_eq!((requests, events), (1001, 2000));
+    assert_eq!(settling.settled().filtered, 1000);
+}
+
+#[test]
+fn answers_that_say_nothing_do_not_send_the_rest_again_and_again() {
+    let mut settling = Settling::new([0..1000]);
+    let mut events = 0;
+    while let Some(run) = settling.next() {
+        events += run.end - run.start;
+        settling.take(Answer::Filtered { accounted: 0 }).unwrap();
+    }
+    assert!(events < 10_000, "{events}");
+    assert_eq!(settling.settled().given_up.len(), 1000);
+}
+
+#[test]
+fn a_bundle_may_be_sent_in_several_runs() {
+    let mut settling = Settling::new([2..5, 7..7, 9..10]);
+    for run in [2..5, 9..10] {
+        assert_eq!(settling.next(), Some(run.clone()));
+        let (ok, refused) = (run.end - run.start, Vec::new());
+        settling.take(Answer::Took { ok, refused }).unwrap();
+    }
+    assert_eq!((settling.next(), settling.settled().events()), (None, 4));
 }

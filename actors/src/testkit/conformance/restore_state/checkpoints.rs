@@ -39,6 +39,7 @@ fn bundle(feed: &Feed, time: i64, size: u64) -> BundleDone {
             dead: 1,
             bytes: size,
             unreadable: 0,
+            gone: 0,
         },
     }
 }

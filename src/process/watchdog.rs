@@ -23,7 +23,7 @@ use super::signals::Signals;
 use crate::exit::Exit;
 
 /// What the process may take beyond the stages after a signal, before it is ended by force.
-pub(super) const GRACE: Duration = crate::settings::STOP_GRACE;
+pub(crate) const GRACE: Duration = crate::settings::STOP_GRACE;
 
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(200);
@@ -33,20 +33,20 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long is waited.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// For a beat of the pulse.
-    pub(super) silence: Duration,
+    pub(crate) silence: Duration,
     /// For the end after the first signal.
-    pub(super) after_signal: Duration,
+    pub(crate) after_signal: Duration,
     /// For the end after the last stage.
-    pub(super) after_end: Duration,
+    pub(crate) after_end: Duration,
 }
 
 /// What it looks at.
 #[derive(Clone, Debug)]
-pub(super) struct Watched {
-    pub(super) pulse: Pulse,
-    pub(super) crew: Crew,
+pub(crate) struct Watched {
+    pub(crate) pulse: Pulse,
+    pub(crate) crew: Crew,
 }
 
 /// Watches from now on until the process is gone. Where it comes to that, `end` is called on the watchdog's thread.
@@ -56,7 +56,7 @@ pub(super) struct Watched {
 ///
 /// # Errors
 /// There is no thread for it, or it cannot listen to signals.
-pub(super) fn start(
+pub(crate) fn start(
     limits: Limits,
     watched: Watched,
     _obeyed: &Signals,
@@ -119,7 +119,7 @@ fn exit(pulse: &Pulse) -> Exit {
     clippy::disallowed_methods,
     reason = "threads that hang cannot be joined: whoever waits for them hangs too"
 )]
-pub(super) fn end_process(exit: Exit) -> ! {
+pub(crate) fn end_process(exit: Exit) -> ! {
     std::process::exit(exit.code().into())
 }
 

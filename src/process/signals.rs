@@ -7,13 +7,13 @@ use actors::supervisor::{EndReason, Ending};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that end the program. From the moment they are listened to, they do not kill it.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -21,7 +21,7 @@ impl Signals {
     }
 
     /// Waits for the next one, and returns its name.
-    pub(super) async fn next(&mut self) -> &'static str {
+    pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
@@ -29,12 +29,12 @@ impl Signals {
     }
 
     /// Waits for the next one, and tells of it.
-    pub(super) async fn told(&mut self) {
+    pub(crate) async fn told(&mut self) {
         log::info!("received {}", self.next().await);
     }
 
     /// Tells the supervisor of every one from now on.
-    pub(super) fn forward_to(mut self, supervisor: Recipient<Ending>) {
+    pub(crate) fn forward_to(mut self, supervisor: Recipient<Ending>) {
         actix_rt::spawn(async move {
             loop {
                 self.told().await;

@@ -10,11 +10,11 @@ use std::thread::ThreadId;
 
 /// The first panic on one thread.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Panics(Arc<Mutex<Option<String>>>);
+pub(crate) struct Panics(Arc<Mutex<Option<String>>>);
 
 impl Panics {
     /// From now on panics are logged, and the first one on the calling thread is kept.
-    pub(super) fn listen() -> Self {
+    pub(crate) fn listen() -> Self {
         let panics = Self::default();
         let (kept, thread) = (panics.clone(), std::thread::current().id());
         std::panic::set_hook(Box::new(move |panic| kept.note(panic, thread)));
@@ -22,7 +22,7 @@ impl Panics {
     }
 
     /// What the first one said.
-    pub(super) fn first(&self) -> Option<String> {
+    pub(crate) fn first(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

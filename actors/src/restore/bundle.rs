@@ -1,0 +1,378 @@
+//! A bundle, fetched and unpacked: where its events lie, and how a run of them is published.
+//!
+//! What was unpacked lies in memory up to [`IN_MEMORY`], and beyond that in a file without a name, so that memory
+//! does not depend on what somebody once called a bundle. A bundle that is sent whole is sent byte for byte as it was
+//! stored; of a part of it the events' own bytes are framed anew.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flate2::write::MultiGzDecoder;
+use tokio::sync::mpsc;
+
+use super::in_time_order::ListedBundle;
+use super::selection::Window;
+use crate::avro::bulk::{EventReader, scan};
+use crate::avro::join::bulk_of;
+use crate::avro::{BulkVersion, ModelVersion};
+use crate::fault::{Fault, FaultKind};
+use crate::ports::archive::{Archive, Store};
+use crate::ports::journal::ReadSeek;
+use crate::ports::state::BatchContents;
+use crate::timestamp::Timestamp;
+
+const FETCH: &str = "fetch bundle";
+
+/// The most bytes of one unpacked bundle that are kept in memory.
+const IN_MEMORY: usize = 4 * 1024 * 1024;
+
+/// The most bytes of events that one request carries, unless a single event has more.
+pub(super) const REQUEST: u64 = 4 * 1024 * 1024;
+
+/// The most events of one bundle: a thousand times what is usual.
+const MOST_EVENTS: u64 = 2_000_000;
+
+/// A bundle that is ready to be published.
+pub(super) struct Bundle {
+    pub(super) listed: ListedBundle,
+    unpacked: Unpacked,
+    contents: BatchContents,
+    /// Where each event lies; empty for a version that is too new to be walked.
+    events: Vec<Range<u64>>,
+    /// Which events are to be restored.
+    wanted: Vec<Range<u64>>,
+}
+
+/// Fetches and unpacks a bundle once.
+///
+/// # Errors
+/// Corrupt: it can be read and is no bundle. Others as of [`Archive::read`]; no room for an unpacked bundle.
+pub(super) async fn fetch(
+    archive: &dyn Archive,
+    listed: &ListedBundle,
+    window: Window,
+    spool: &Path,
+) -> Result<Bundle, Fault> {
+    let mut object = archive.read(Store::Events, &listed.object.key).await?;
+    let (chunks, packed) = mpsc::channel::<Bytes>(2);
+    let unpacking = actix_rt::task::spawn_blocking({
+        let (listed, spool) = (listed.clone(), spool.to_owned());
+        move || unpack(listed, packed, window, spool)
+    });
+    let read = async {
+        while let Some(chunk) = object.chunk().await? {
+            if chunks.send(chunk).await.is_err() {
+                break;
+            }
+        }
+        drop(chunks);
+        Ok::<(), Fault>(())
+    };
+    let (read, unpacked) = tokio::join!(read, unpacking);
+    // What breaks off looks like a damaged gzip: that it broke off comes first.
+    read?;
+    unpacked.unwrap_or_else(|panic| Err(Fault::corrupt(FETCH, &listed.object.key, panic)))
+}
+
+fn unpack(
+    listed: ListedBundle,
+    mut packed: mpsc::Receiver<Bytes>,
+    window: Window,
+    spool: PathBuf,
+) -> Result<Bundle, Fault> {
+    let damaged = |error: io::Error| {
+        if is_no_room(&error) {
+            let detail = format_args!("no room for the unpacked bundle in {}: {error}", spool.display());
+            return Fault::new(FaultKind::NoRoom, FETCH, &listed.object.key, detail);
+        }
+        let detail = format_args!("it is not the gzip it should be, or damaged: {error}");
+        Fault::corrupt(FETCH, &listed.object.key, detail)
+    };
+    let mut gunzip = MultiGzDecoder::new(Spool {
+        memory: Vec::new(),
+        file: None,
+        length: 0,
+        directory: &spool,
+    });
+    while let Some(chunk) = packed.blocking_recv() {
+        gunzip.write_all(&chunk).map_err(damaged)?;
+    }
+    let unpacked = gunzip.finish().and_then(Spool::finish).map_err(damaged)?;
+    Bundle::of(listed, unpacked, window)
+}
+
+impl Bundle {
+    fn of(listed: ListedBundle, unpacked: Unpacked, window: Window) -> Result<Self, Fault> {
+        let corrupt = |detail: String| Fault::corrupt(FETCH, &listed.object.key, detail);
+        let feed = listed.key.feed();
+        let scanned = scan(
+            feed,
+            &mut *unpacked.reader(),
+            0..unpacked.length(),
+            listed.key.timestamp(),
+        )
+        .map_err(|error| {
+            corrupt(format!(
+                "it is no bulk of {} events: {error}",
+                feed.model().as_str()
+            ))
+        })?;
+        let contents = scanned.contents;
+        if contents.events > MOST_EVENTS {
+            return Err(corrupt(format!("it has {} events", contents.events)));
+        }
+        let mut events = Vec::new();
+        let mut wanted: Vec<Range<u64>> = Vec::new();
+        let mut reader = EventReader::new(feed.model(), &contents, unpacked.reader());
+        while reader
+            .next(|found| {
+                events.push(found.place.clone());
+                if window.wants_event(found.event.timestamp) {
+                    match wanted.last_mut() {
+                        Some(run) if run.end == found.index => run.end += 1,
+                        _ => wanted.push(found.index..found.index + 1),
+                    }
+                }
+            })
+            .map_err(|error| corrupt(error.to_string()))?
+            .is_some()
+        {}
+        Ok(Self {
+            listed,
+            unpacked,
+            contents,
+            events,
+            wanted,
+        })
+    }
+
+    /// The model version; `None` if it is too new to be walked: then the bundle is published whole or not at all.
+    pub(super) fn version(&self) -> Option<ModelVersion> {
+        match self.contents.version {
+            BulkVersion::Known(version) => Some(version),
+            BulkVersion::Unknown(_) => None,
+        }
+    }
+
+    /// How many events are not wanted.
+    pub(super) fn not_wanted(&self) -> u64 {
+        let wanted: u64 = self.wanted.iter().map(|run| run.end - run.start).sum();
+        self.contents.events - wanted
+    }
+
+    /// The runs of events that are to be published, each small enough for one request.
+    pub(super) fn runs(&self) -> Vec<Range<u64>> {
+        let mut runs = Vec::new();
+        for wanted in &self.wanted {
+            let mut run = wanted.start..wanted.start;
+            let mut bytes = 0;
+            for event in wanted.clone() {
+                let more = self.place(event).map_or(0, |place| place.end - place.start);
+                if bytes + more > REQUEST && !run.is_empty() {
+                    runs.push(std::mem::replace(&mut run, event..event));
+                    bytes = 0;
+                }
+                run.end = event + 1;
+                bytes += more;
+            }
+            runs.push(run);
+        }
+        runs
+    }
+
+    fn place(&self, event: u64) -> Option<Range<u64>> {
+        usize::try_from(event)
+            .ok()
+            .and_then(|event| self.events.get(event))
+            .cloned()
+    }
+
+    /// The bulk of a run of events. Blocks for what does not lie in memory.
+    ///
+    /// # Errors
+    /// The spool cannot be read.
+    pub(super) fn bulk(&self, run: Range<u64>) -> Result<Bytes, Fault> {
+        let is_whole = run == (0..self.contents.events);
+        let (Some(version), false) = (self.version(), is_whole && self.unpacked.is_in_memory()) else {
+            return self.whole();
+        };
+        let mut events = Vec::new();
+        let count = run.end - run.start;
+        for place in run.filter_map(|event| self.place(event)) {
+            self.read(place, &mut events)?;
+        }
+        Ok(bulk_of(version, count, &events).into())
+    }
+
+    /// The bundle as it was stored.
+    ///
+    /// # Errors
+    /// The spool cannot be read; it is too large to be sent at once.
+    pub(super) fn whole(&self) -> Result<Bytes, Fault> {
+        const MOST: u64 = 64 * 1024 * 1024;
+        let length = self.unpacked.length();
+        if let Unpacked::Memory(bytes) = &self.unpacked {
+            return Ok(bytes.clone());
+        }
+        if length > MOST {
+            let detail = format_args!(
+                "its model version is not known here, and its {length} bytes are too many to be sent at once"
+            );
+            return Err(Fault::corrupt(FETCH, &self.listed.object.key, detail));
+        }
+        let mut bytes = Vec::new();
+        self.read(0..length, &mut bytes)?;
+        Ok(bytes.into())
+    }
+
+    fn read(&self, place: Range<u64>, into: &mut Vec<u8>) -> Result<(), Fault> {
+        let (at, length) = (into.len(), (place.end - place.start) as usize);
+        into.resize(at + length, 0);
+        self.unpacked
+            .read_at(place.start, &mut into[at..])
+            .map_err(|error| Fault::transient("read unpacked bundle", &self.listed.object.key, error))
+    }
+
+    /// Shows the events of a run: Kafka key, and when the source got the binary. Blocks.
+    pub(super) fn look_at(
+        &self,
+        run: Range<u64>,
+        mut see: impl FnMut(u64, &str, Option<Timestamp>),
+    ) -> Result<(), Fault> {
+        let (Some(version), mut bytes) = (self.version(), Vec::new()) else {
+            return Ok(());
+        };
+        for event in run {
+            let Some(place) = self.place(event) else { continue };
+            bytes.clear();
+            self.read(place, &mut bytes)?;
+            // It has been walked before.
+            if let Ok((view, _)) =
+                crate::avro::walk::walk_event(self.listed.key.feed().model(), version, &bytes)
+            {
+                see(event, &view.kafka_key(), view.sourced());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_no_room(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// The bytes of a bulk.
+enum Unpacked {
+    Memory(Bytes),
+    File(Arc<File>, u64),
+}
+
+impl Unpacked {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File(_, length) => *length,
+        }
+    }
+
+    fn is_in_memory(&self) -> bool {
+        matches!(self, Self::Memory(_))
+    }
+
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::Memory(bytes) => {
+                let place = usize::try_from(at)
+                    .ok()
+                    .and_then(|at| bytes.get(at..at + into.len()));
+                into.copy_from_slice(place.ok_or(io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+            Self::File(file, _) => file.read_exact_at(into, at),
+        }
+    }
+
+    fn reader(&self) -> Box<dyn ReadSeek> {
+        match self {
+            Self::Memory(bytes) => Box::new(Cursor::new(bytes.clone())),
+            Self::File(file, length) => Box::new(FileAt {
+                file: Arc::clone(file),
+                at: 0,
+                length: *length,
+            }),
+        }
+    }
+}
+
+/// A file read by several, each at a place of its own.
+struct FileAt {
+    file: Arc<File>,
+    at: u64,
+    length: u64,
+}
+
+impl Read for FileAt {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(into, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for FileAt {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.length.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+/// Takes what is unpacked.
+struct Spool<'a> {
+    memory: Vec<u8>,
+    file: Option<File>,
+    length: u64,
+    directory: &'a Path,
+}
+
+impl Spool<'_> {
+    fn finish(self) -> io::Result<Unpacked> {
+        Ok(match self.file {
+            Some(file) => Unpacked::File(Arc::new(file), self.length),
+            None => Unpacked::Memory(self.memory.into()),
+        })
+    }
+}
+
+impl Write for Spool<'_> {
+    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
+        match &mut self.file {
+            Some(file) => file.write_all(content)?,
+            None if self.memory.len() + content.len() <= IN_MEMORY => self.memory.extend_from_slice(content),
+            None => {
+                let mut file = tempfile::tempfile_in(self.directory)?;
+                file.write_all(&self.memory)?;
+                file.write_all(content)?;
+                (self.file, self.memory) = (Some(file), Vec::new());
+            }
+        }
+        self.length += content.len() as u64;
+        Ok(content.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

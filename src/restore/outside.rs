@@ -1,0 +1,69 @@
+//! Makes the adapters of a restore from its settings: for the thread of the actors, and for each worker its own,
+//! because neither awc nor rusoto can be shared between runtimes.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actors::fault::Fault;
+use actors::restore::stream::StreamRestorePorts;
+use actors::restore::worker::RestoreWorkerPorts;
+use actors::stream_worker::progress::Progress;
+
+use crate::adapters::bucket::{S3Archive, S3Config};
+use crate::adapters::dispatcher::{AwcTarget, TargetConfig};
+use crate::adapters::http::HttpTimeouts;
+use crate::settings::{ReadingSide, RestoreSettings};
+
+/// How to reach the backup and the dispatcher.
+#[derive(Clone, Debug)]
+pub(super) struct Outside {
+    bucket: S3Config,
+    reading: ReadingSide,
+    target: TargetConfig,
+}
+
+impl Outside {
+    pub(super) fn new(settings: &RestoreSettings) -> Self {
+        let (dispatcher, bucket) = (&settings.dispatcher, &settings.bucket);
+        Self {
+            target: TargetConfig::new(
+                dispatcher.events.clone(),
+                dispatcher.streams.clone(),
+                settings.backup_id.as_str(),
+            ),
+            bucket: S3Config {
+                endpoint: bucket.endpoint.clone(),
+                region: bucket.region.clone(),
+                streams_bucket: bucket.streams.clone(),
+                events_bucket: bucket.events.clone(),
+                access_key: bucket.access_key.clone(),
+                secret_key: bucket.secret_key.clone(),
+                timeouts: HttpTimeouts::default(),
+            },
+            reading: settings.reading.clone(),
+        }
+    }
+
+    pub(super) fn archive(&self) -> Result<S3Archive, Fault> {
+        S3Archive::new(self.bucket.clone(), &self.reading)
+    }
+
+    pub(super) fn target(&self) -> Result<AwcTarget, Fault> {
+        AwcTarget::new(self.target.clone())
+    }
+
+    pub(super) fn worker_ports(&self) -> Arc<dyn RestoreWorkerPorts> {
+        Arc::new(self.clone())
+    }
+}
+
+impl RestoreWorkerPorts for Outside {
+    fn open(&self, progress: &Progress) -> Result<StreamRestorePorts, Fault> {
+        let archive = S3Archive::noting(self.bucket.clone(), &self.reading, progress.clone())?;
+        let target = AwcTarget::noting(self.target.clone(), progress.clone())?;
+        Ok(StreamRestorePorts {
+            archive: Rc::new(archive),
+            target: Rc::new(target),
+        })
+    }
+}

@@ -1,0 +1,320 @@
+//! The restore, wired: adapters, actors and signals.
+//!
+//! The order of a start: local state is opened, the unfinished restore of the same bucket, target and selection is
+//! taken up or a new one begun, and the actors begin. The order of an end is the supervisor's, as for a backup; what
+//! hangs then is left behind, and if nothing inside ends the process, the watchdog does.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, SyncArbiter, System};
+use actors::fault::Fault;
+use actors::fault_point::{self, FaultPoint};
+use actors::feed::{Feed, SourceName};
+use actors::ports::restore_state::{RestoreState, Unfinished};
+use actors::ports::state::StateFault;
+use actors::restore::conductor::{RestoreActor, RestoreTask};
+use actors::restore::feed::{FeedRestorePorts, FeedRestoreRules, WhichBundles};
+use actors::restore::progress::Progress;
+use actors::restore::source::{SourcePorts, WhichStreams};
+use actors::restore::standing::Standing;
+use actors::restore::stream::StreamRestoreTerms;
+use actors::restore::worker::RestoreWorker;
+use actors::statistics::Statistics;
+use actors::stop::StopFlag;
+use actors::stream_worker::progress::Progress as WorkerProgress;
+use actors::supervisor::{EndReason, Ended, Levers, Member, StageBudgets, SupervisorActor, Watch};
+use actors::timestamp::Timestamp;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::Wanted;
+use super::outside::Outside;
+use super::report::{Ending, Reporter};
+use crate::adapters::restore_state::SledRestoreState;
+use crate::adapters::state::OpenError;
+use crate::exit::Exit;
+use crate::process::signals::Signals;
+use crate::process::{Watching, watchdog};
+
+/// How many requests to publish may be under way, each with up to 4 MiB of events in memory.
+const REQUESTS: usize = 4;
+
+/// Restores what is wanted until it is done, told to stop, or cannot go on.
+pub(super) fn run(wanted: Wanted, pretty: bool) -> Exit {
+    match System::new().block_on(restore(wanted, pretty)) {
+        Ok(exit) => exit,
+        Err(fault) => {
+            log::error!("the restore could not be started: {fault}");
+            Exit::Failed
+        }
+    }
+}
+
+/// Why a restore could not be started.
+#[derive(Debug, thiserror::Error)]
+enum StartFault {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Outside(#[from] Fault),
+    #[error(transparent)]
+    State(#[from] StateFault),
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
+    #[error("there is no thread for the watchdog: {0}")]
+    Watchdog(std::io::Error),
+    #[error("local state could not be opened: {0}")]
+    Opening(tokio::task::JoinError),
+    #[error("a signal came before it had begun")]
+    Stopped,
+    #[error("{} cannot be used: {error}", .path.display())]
+    Spool { path: PathBuf, error: std::io::Error },
+}
+
+async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
+    let settings = &wanted.settings;
+    let root = settings.local_data.join("restore");
+    let mut signals = Signals::listen().map_err(StartFault::Signals)?;
+    let budgets = stage_budgets(&wanted);
+    let watching = Watching::begin(settings.workers, &budgets, &signals).map_err(StartFault::Watchdog)?;
+    let begun = async {
+        let sled = open(root.clone()).await?;
+        let id = settings.restore_id(&wanted.selection);
+        let unfinished = sled.begin(&id, wanted.from_start, Timestamp::now()).await?;
+        Ok::<_, StartFault>((sled, unfinished))
+    };
+    let (sled, unfinished) = tokio::select! {
+        begun = begun => begun?,
+        () = signals.told() => watchdog::end_process(stopped_before_it_began()),
+    };
+    tell_what_is_taken_up(&unfinished, wanted.from_start);
+    let standing = standing(&wanted, &sled)?;
+    let reporter = Reporter::new(pretty, wanted.json);
+    let (ended, end) = oneshot::channel();
+    let supervisor = start(&wanted, &sled, &standing, unfinished, budgets, watching, ended)?;
+    reporter.watch({
+        let standing = standing.clone();
+        move || Some(standing.progress())
+    });
+    signals.forward_to(supervisor.recipient());
+    let lost = || Ended {
+        reason: EndReason::gone(Member::Supervisor),
+        given_up: true,
+    };
+    let ended = end.await.unwrap_or_else(|_| lost());
+    let exit = finish(&reporter, &wanted, &standing.progress(), &ended);
+    if ended.given_up {
+        // What was given up still holds threads and files: whoever waits for them hangs too.
+        watchdog::end_process(exit);
+    }
+    Ok(exit)
+}
+
+/// Opens local state on a thread that may hang: the one that obeys signals must not.
+async fn open(root: PathBuf) -> Result<SledRestoreState, StartFault> {
+    let opened = tokio::task::spawn_blocking(move || {
+        let sled = SledRestoreState::open(&root)?;
+        fault_point::pass(FaultPoint::StateOpened);
+        Ok::<_, StartFault>(sled)
+    });
+    opened.await.map_err(StartFault::Opening)?
+}
+
+fn stopped_before_it_began() -> Exit {
+    log::error!("the restore ended before it had begun: a signal asked for the end");
+    Exit::Failed
+}
+
+fn tell_what_is_taken_up(Unfinished { begun, starts }: &Unfinished, from_start: bool) {
+    match starts {
+        0 | 1 if from_start => {
+            log::info!("restoring from the start: checkpoints of earlier starts are dropped")
+        }
+        0 | 1 => log::info!("restoring from the start: there is no unfinished restore of this kind"),
+        starts => log::info!("going on with the restore that was begun at {begun}: this is start {starts}"),
+    }
+}
+
+/// What earlier starts have done.
+fn standing(wanted: &Wanted, state: &SledRestoreState) -> Result<Standing, StateFault> {
+    let by_default = wanted.settings.restored_sources();
+    let mut sources = Vec::new();
+    for source in wanted.selection.stream_sources(&by_default) {
+        let lanes = state.lanes(&format!("{source}/"))?;
+        let mut figures = actors::ports::restore_state::StreamFigures::default();
+        lanes.into_iter().for_each(|(_, mark)| figures += mark.figures);
+        sources.push((source, figures));
+    }
+    let mut feeds = Vec::new();
+    for feed in wanted.selection.feeds(&by_default) {
+        let figures = state.feed_figures(&feed)?;
+        feeds.push((feed, figures));
+    }
+    Ok(Standing::new(sources, feeds))
+}
+
+fn start(
+    wanted: &Wanted,
+    sled: &SledRestoreState,
+    standing: &Standing,
+    unfinished: Unfinished,
+    budgets: StageBudgets,
+    watching: Watching,
+    ended: oneshot::Sender<Ended>,
+) -> Result<Addr<SupervisorActor>, StartFault> {
+    let settings = &wanted.settings;
+    let (stop, stop_streams) = (StopFlag::default(), StopFlag::default());
+    let outside = Outside::new(settings);
+    let state: Rc<dyn RestoreState> = Rc::new(sled.clone());
+    let spool = settings.local_data.join("restore").join("spool");
+    std::fs::create_dir_all(&spool).map_err(|error| StartFault::Spool {
+        path: spool.clone(),
+        error,
+    })?;
+    let Watching { pulse, crew, panics } = watching;
+    let closing = sled.clone();
+    let levers = Levers {
+        stop_events: stop.clone(),
+        stop_streams: stop_streams.clone(),
+        close_state: Box::new(move || Box::pin(async move { closing.close().await })),
+        ended,
+        statistics: Statistics::new([]),
+        state: None,
+        crew: crew.clone(),
+        pulse,
+        panicked: Box::new(move || panics.first()),
+    };
+    let supervisor = SupervisorActor::new(budgets, levers).start();
+    let terms = StreamRestoreTerms {
+        retry: settings.retry.clone(),
+        stop: stop_streams,
+        progress: WorkerProgress::default(),
+    };
+    let worker_ports = outside.worker_ports();
+    let workers = SyncArbiter::start(settings.workers, move || {
+        let progress = crew.enlist();
+        RestoreWorker::new(
+            Arc::clone(&worker_ports),
+            StreamRestoreTerms {
+                progress,
+                ..terms.clone()
+            },
+        )
+    });
+    let archive: Rc<dyn actors::ports::Archive> = Rc::new(outside.archive()?);
+    let task = RestoreTask {
+        sources: which_streams(wanted),
+        feeds: feed_rules(wanted),
+        skip_existing: wanted.skip_existing,
+        begun: unfinished.begun,
+        source_ports: SourcePorts {
+            archive: Rc::clone(&archive),
+            workers: workers.recipient(),
+            state: Rc::clone(&state),
+            standing: standing.clone(),
+            retry: settings.retry.clone(),
+            stop: stop.clone(),
+            // Nobody waits for the next job while this one ends.
+            most_out: 2 * settings.workers,
+            failures_in_row: settings.consecutive_failures,
+            found: Rc::default(),
+        },
+        feed_ports: FeedRestorePorts {
+            archive,
+            target: Rc::new(outside.target()?),
+            state,
+            standing: standing.clone(),
+            retry: settings.retry.clone(),
+            stop,
+            requests: Arc::new(Semaphore::new(REQUESTS)),
+            spool,
+        },
+    };
+    let restore = RestoreActor::new(task, supervisor.clone().recipient()).start();
+    if supervisor.try_send(Watch::Restore(restore)).is_err() {
+        log::error!("the supervisor could not be told what to watch");
+    }
+    Ok(supervisor)
+}
+
+/// Which streams of which sources.
+fn which_streams(wanted: &Wanted) -> Vec<(SourceName, WhichStreams)> {
+    let selection = &wanted.selection;
+    let sources = selection.stream_sources(&wanted.settings.restored_sources());
+    let which = sources.into_iter().map(|source| {
+        let which = match selection.keys() {
+            Some(keys) => WhichStreams::Named(keys.streams_of(&source)),
+            None => WhichStreams::Labels {
+                labels: selection.labels().iter().cloned().collect(),
+                hashes: selection.sha256s().iter().copied().collect(),
+            },
+        };
+        (source, which)
+    });
+    which.collect()
+}
+
+/// Which bundles of which feeds.
+fn feed_rules(wanted: &Wanted) -> Vec<FeedRestoreRules> {
+    let (settings, selection) = (&wanted.settings, &wanted.selection);
+    let rules = selection.feeds(&settings.restored_sources()).into_iter();
+    let rules = rules.map(|feed| FeedRestoreRules {
+        which: match selection.keys() {
+            Some(keys) => WhichBundles::Named(
+                keys.bundles_of(&feed)
+                    .into_iter()
+                    .map(|(key, _)| key.to_owned())
+                    .collect(),
+            ),
+            None => WhichBundles::All,
+        },
+        window: selection.window(),
+        keeps: keeps(wanted, &feed),
+        feed,
+    });
+    rules.collect()
+}
+
+/// How long the source of a feed keeps its events.
+fn keeps(wanted: &Wanted, feed: &Feed) -> Option<Duration> {
+    let source = wanted
+        .settings
+        .sources
+        .iter()
+        .find(|source| source.name == *feed.source())?;
+    let days = u32::try_from(source.expires_after_days?).unwrap_or(u32::MAX);
+    Some(Duration::from_secs(24 * 3600).saturating_mul(days))
+}
+
+fn stage_budgets(wanted: &Wanted) -> StageBudgets {
+    let stages = &wanted.settings.stages;
+    StageBudgets {
+        events: stages.events,
+        hit_cache: stages.cache,
+        streams: stages.streams,
+        state: stages.state,
+        streams_worked_off: stages.streams,
+    }
+}
+
+/// The final report, and the exit code that goes with it.
+fn finish(reporter: &Reporter, wanted: &Wanted, progress: &Progress, ended: &Ended) -> Exit {
+    let ending = match &ended.reason {
+        EndReason::RestoreFinished => Ending::Finished,
+        reason => Ending::Stopped {
+            why: match reason {
+                EndReason::Signal => "a signal".to_owned(),
+                EndReason::RestoreHalted(why) => why.clone(),
+                reason => reason.to_string(),
+            },
+            at: progress.stage.as_str().to_owned(),
+        },
+    };
+    let nothing_of = match wanted.allow_empty {
+        true => Vec::new(),
+        false => progress.nothing_of(&wanted.selection),
+    };
+    reporter.finish(progress, &ending, nothing_of)
+}
