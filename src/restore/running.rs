@@ -67,8 +67,6 @@ enum StartFault {
     Watchdog(std::io::Error),
     #[error("local state could not be opened: {0}")]
     Opening(tokio::task::JoinError),
-    #[error("a signal came before it had begun")]
-    Stopped,
     #[error("{} cannot be used: {error}", .path.display())]
     Spool { path: PathBuf, error: std::io::Error },
 }

@@ -76,6 +76,7 @@ fn unfinished() -> Resume {
                 there: 2,
                 dead: 1,
                 bytes: 1,
+                ..StreamFigures::default()
             },
         )],
         feeds: vec![(

@@ -15,6 +15,7 @@ pub(in crate::restore::report) fn progress() -> Progress {
             there,
             dead,
             bytes,
+            ..StreamFigures::default()
         },
         total: None,
         is_active: false,
@@ -43,6 +44,7 @@ pub(in crate::restore::report) fn progress() -> Progress {
         filtered: 4,
         dead: 3,
         bytes: 50 << 20,
+        ..EventFigures::default()
     };
     Progress {
         stage: Stage::Ended,
@@ -58,6 +60,7 @@ pub(in crate::restore::report) fn progress() -> Progress {
             source: "old".to_owned(),
             because: LeftOutBecause::NotConfigured,
         }],
+        ..Progress::default()
     }
 }
 
