@@ -2,6 +2,7 @@
 
 mod outside;
 pub mod plan;
+mod planning;
 pub mod report;
 pub mod resume;
 mod running;
@@ -11,10 +12,16 @@ pub use wanted::Wanted;
 
 use crate::exit::Exit;
 
+/// Below `LOCAL_DATA__ROOTDIR`: local state of restores.
+const FOLDER: &str = "restore";
+
 /// Restores what is wanted, or plans it.
 pub fn run(wanted: Wanted, pretty: bool) -> Exit {
     for note in wanted.selection.notes() {
         log::warn!("{note}");
     }
-    running::run(wanted, pretty)
+    match wanted.plan {
+        true => planning::run(&wanted),
+        false => running::run(wanted, pretty),
+    }
 }

@@ -29,9 +29,9 @@ use actors::supervisor::{EndReason, Ended, Levers, Member, StageBudgets, Supervi
 use actors::timestamp::Timestamp;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::Wanted;
 use super::outside::Outside;
 use super::report::{Ending, Reporter};
+use super::{FOLDER, Wanted, planning};
 use crate::adapters::restore_state::SledRestoreState;
 use crate::adapters::state::OpenError;
 use crate::exit::Exit;
@@ -73,7 +73,7 @@ enum StartFault {
 
 async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
     let settings = &wanted.settings;
-    let root = settings.local_data.join("restore");
+    let root = settings.local_data.join(FOLDER);
     let mut signals = Signals::listen().map_err(StartFault::Signals)?;
     let budgets = stage_budgets(&wanted);
     let watching = Watching::begin(settings.workers, &budgets, &signals).map_err(StartFault::Watchdog)?;
@@ -166,7 +166,7 @@ fn start(
     let (stop, stop_streams) = (StopFlag::default(), StopFlag::default());
     let outside = Outside::new(settings);
     let state: Rc<dyn RestoreState> = Rc::new(sled.clone());
-    let spool = settings.local_data.join("restore").join("spool");
+    let spool = settings.local_data.join(FOLDER).join("spool");
     std::fs::create_dir_all(&spool).map_err(|error| StartFault::Spool {
         path: spool.clone(),
         error,
@@ -202,6 +202,7 @@ fn start(
         )
     });
     let archive: Rc<dyn actors::ports::Archive> = Rc::new(outside.archive()?);
+    planning::count_beside(wanted, Rc::clone(&archive), standing.clone(), stop.clone());
     let task = RestoreTask {
         sources: which_streams(wanted),
         feeds: feed_rules(wanted),
