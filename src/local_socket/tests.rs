@@ -138,7 +138,7 @@ fn clients_that_hang_hold_up_nobody_and_too_many_are_told_so() {
         let connect = || UnixStream::connect(SocketPlace::beside(root).path()).unwrap();
         let mut hanging: Vec<UnixStream> = (0..7).map(|_| connect()).collect();
         assert_eq!(SocketClient::of(root).ask(page(None)).unwrap().len(), 1);
-        let silent = hanging.iter().all(|connection| is_silent(connection));
+        let silent = hanging.iter().all(is_silent);
         assert!(silent, "it was answered while they hang");
         hanging.push(connect());
         let refused = told(root, b"{}\n");
