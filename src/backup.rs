@@ -59,6 +59,10 @@ const BUNDLE_BUDGET: u64 = 12 * 1024 * 1024;
 /// How many walks over bulks and compressions of bundles go on at once. Each may need a window of its own.
 const BLOCKING_AT_ONCE: usize = 2;
 
+/// The dispatcher puts no more events into an answer, and takes none that is larger in bytes.
+const MOST_EVENTS: u64 = 1000;
+const LARGEST_EVENT: u64 = 3 * 1024 * 1024;
+
 /// How long the whole queue may take to be worked off, after an end for an internal reason.
 const WORKING_OFF: Duration = Duration::from_secs(600);
 
@@ -136,8 +140,12 @@ fn root(settings: &Settings) -> PathBuf {
 async fn open(settings: Arc<Settings>) -> Result<(SledState, FileJournal), StartFault> {
     let opened = tokio::task::spawn_blocking(move || {
         let root = root(&settings);
-        let volume = Volume::new(&root);
+        let volume = Volume::new(&root, settings.feeds().len());
         let sled = SledState::open_on(Arc::clone(&volume), &root)?;
+        let events = settings.events.batch_size.clamp(1, MOST_EVENTS);
+        if let Some(text) = volume.shortcoming(settings.events.journal_max_bytes, events * LARGEST_EVENT) {
+            log::warn!("{text}");
+        }
         fault_point::pass(FaultPoint::StateOpened);
         let journal = FileJournal::open_on(volume, &root)?;
         identity::check(&root, &settings)?;

@@ -19,8 +19,11 @@ use rustix::fs::FallocateFlags;
 /// Free bytes below which no pull is sent.
 const FLOOR: u64 = 32 * 1024 * 1024;
 
-/// Bytes of the reserve: more than local state takes for the batches that may lie unnamed in the journal.
+/// The least bytes of the reserve.
 const RESERVE: u64 = 16 * 1024 * 1024;
+
+/// Bytes of it for each feed: more than local state takes for the one batch that may lie unnamed in the journal.
+const RESERVE_PER_FEED: u64 = 2 * 1024 * 1024;
 
 const FILE: &str = "reserve";
 
@@ -67,9 +70,10 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// The volume that `root` lies on, with a floor and a reserve.
-    pub fn new(root: &Path) -> Arc<Self> {
-        Self::with(root, FLOOR, RESERVE)
+    /// The volume that `root` lies on, with a floor, and a reserve for so many feeds.
+    pub fn new(root: &Path, feeds: usize) -> Arc<Self> {
+        let reserve = RESERVE_PER_FEED.saturating_mul(feeds as u64).max(RESERVE);
+        Self::with(root, FLOOR, reserve)
     }
 
     /// The same with other bounds, in bytes; a reserve of 0 is none.
@@ -101,6 +105,25 @@ impl Volume {
     pub fn free(&self) -> io::Result<u64> {
         let found = rustix::fs::statvfs(&self.root)?;
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    /// What an operator has to know of a volume on which a journal of `journal` bytes can fill up so far that an answer
+    /// of the largest size, of `answer` bytes, does not find room, and nothing but more room helps; `None` if it is
+    /// large enough, or does not answer.
+    pub fn shortcoming(&self, journal: u64, answer: u64) -> Option<String> {
+        let found = rustix::fs::statvfs(&self.root).ok()?;
+        let total = found.f_blocks.saturating_mul(found.f_frsize);
+        let parts = [journal, answer, self.floor, self.size];
+        let wanted = parts.into_iter().fold(0, u64::saturating_add);
+        (total < wanted).then(|| {
+            format!(
+                "the volume of {} has {total} bytes, and {wanted} are what can be needed: {journal} for the journal \
+                 (JOURNAL_MAX_BYTES), {answer} for one more answer of the largest size, {} that are kept free; with \
+                 less a very large answer may hold up all feeds until the volume is enlarged",
+                self.root.display(),
+                self.floor + self.size
+            )
+        })
     }
 
     /// For people: where, and how much is free.
@@ -227,4 +250,39 @@ fn fill(file: &mut File, bytes: u64) -> io::Result<()> {
     io::copy(&mut io::Read::take(io::repeat(0), bytes), file)?;
     file.flush()?;
     file.sync_data()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_that_can_be_too_small_for_one_answer_more_is_told() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let volume = Volume::new(folder.path(), 1);
+        let found = rustix::fs::statvfs(folder.path()).unwrap();
+        let total = found.f_blocks * found.f_frsize;
+        let beside = FLOOR + RESERVE;
+        let answer = 1 << 20;
+        assert_eq!(volume.shortcoming(total - answer - beside, answer), None);
+        let told = volume.shortcoming(total - answer - beside + 1, answer).unwrap();
+        assert!(
+            told.contains(&format!("has {total} bytes, and {} are", total + 1)),
+            "{told}"
+        );
+        assert!(volume.shortcoming(u64::MAX, answer).is_some());
+    }
+
+    #[test]
+    fn the_reserve_grows_with_the_number_of_feeds() {
+        let folder = tempfile::TempDir::new().unwrap();
+        for (feeds, wanted) in [
+            (0, RESERVE),
+            (7, RESERVE),
+            (8, RESERVE),
+            (100, 100 * RESERVE_PER_FEED),
+        ] {
+            assert_eq!(Volume::new(folder.path(), feeds).size, wanted, "{feeds}");
+        }
+    }
 }
