@@ -165,6 +165,11 @@ impl Shutdown {
         self.stage
     }
 
+    /// Whether nothing is left to be waited for, because all that was asked for is done.
+    pub fn is_after_all_is_done(&self) -> bool {
+        self.failure == Some(EndReason::RestoreFinished)
+    }
+
     /// Whether a signal has come.
     pub fn is_hurried(&self) -> bool {
         self.signals > 0

@@ -26,7 +26,8 @@ impl SupervisorActor {
         let feeds = self.feeds().into_iter().map(|(feed, _)| feed).collect();
         self.record = StageRecord::begin(self.statistics.total(), feeds);
         self.pulse.beat(stage);
-        log::info!(
+        log::log!(
+            self.told(),
             "shutdown: stage {stage} begins, for at most {budget:.0?}: {}",
             self.awaited(stage)
         );
@@ -41,6 +42,14 @@ impl SupervisorActor {
             Stage::Streams => self.end_streams(budget, ctx),
             Stage::State => self.end_state(ctx),
             Stage::Running | Stage::Ended => {}
+        }
+    }
+
+    /// How loudly the stages are told: where all is done they are of interest to nobody.
+    fn told(&self) -> log::Level {
+        match self.shutdown.is_after_all_is_done() {
+            true => log::Level::Debug,
+            false => log::Level::Info,
         }
     }
 
@@ -211,7 +220,8 @@ impl SupervisorActor {
 
     fn done(&mut self, stage: Stage, ctx: &mut Context<Self>) {
         if self.shutdown.stage() == stage {
-            log::info!(
+            log::log!(
+                self.told(),
                 "shutdown: stage {stage} ended after {:.1?}: {}",
                 self.record.begun.elapsed(),
                 self.saved(stage)

@@ -1,1 +1,277 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
+use actix::{Actor, Context, Handler, MessageResult};
+
+use super::*;
+use crate::ports::restore_state::{RestoreId, StreamFigures};
+use crate::testkit::{FakeArchive, MemoryRestoreState};
+
+/// A worker that does as it is told, and keeps what it was asked for.
+#[derive(Clone, Default)]
+struct Workers(Arc<Mutex<Told>>);
+
+#[derive(Default)]
+struct Told {
+    /// Of these keys, what becomes of them, again and again.
+    fates: BTreeMap<String, Restored>,
+    /// Of all others, once the first so many have been uploaded.
+    outage_after: Option<usize>,
+    jobs: Vec<RestoreStream>,
+}
+
+impl Actor for Workers {
+    type Context = Context<Self>;
+}
+
+impl Handler<RestoreStream> for Workers {
+    type Result = MessageResult<RestoreStream>;
+
+    fn handle(&mut self, job: RestoreStream, _: &mut Self::Context) -> Self::Result {
+        let mut told = self.0.lock().unwrap();
+        told.jobs.push(job.clone());
+        let is_away = told.outage_after.is_some_and(|after| told.jobs.len() > after);
+        MessageResult(match told.fates.get(&job.key) {
+            _ if is_away => Restored::Failed(Fault::transient("restore stream", &job.key, "503")),
+            Some(fate) => fate.clone(),
+            None => Restored::Uploaded { bytes: 1 },
+        })
+    }
+}
+
+impl Workers {
+    fn will(&self, key: &str, fate: Restored) {
+        self.0.lock().unwrap().fates.insert(key.to_owned(), fate);
+    }
+
+    fn jobs(&self) -> Vec<String> {
+        let mut told = self.0.lock().unwrap();
+        std::mem::take(&mut told.jobs)
+            .into_iter()
+            .map(|job| job.key)
+            .collect()
+    }
+}
+
+struct Scene {
+    archive: FakeArchive,
+    workers: Workers,
+    state: MemoryRestoreState,
+    ports: SourcePorts,
+}
+
+const NOW: Timestamp = Timestamp::from_micros(1_000_000_000_000_000);
+
+impl Scene {
+    async fn new() -> Self {
+        let (archive, workers, state) = (FakeArchive::new(), Workers::default(), MemoryRestoreState::new());
+        let id = RestoreId {
+            bucket: "b".into(),
+            target: "t".into(),
+            selection: "s".into(),
+        };
+        state.begin(&id, false, NOW).await.unwrap();
+        let ports = SourcePorts {
+            archive: Rc::new(archive.clone()),
+            workers: workers.clone().start().recipient(),
+            state: Rc::new(state.clone()),
+            standing: Standing::new([(source(), StreamFigures::default())], []),
+            retry: RetryPolicy {
+                attempts: 2,
+                average_delay: Duration::from_millis(1),
+            },
+            stop: StopFlag::default(),
+            most_out: 3,
+            failures_in_row: 3,
+            found: Rc::default(),
+        };
+        Self {
+            archive,
+            workers,
+            state,
+            ports,
+        }
+    }
+
+    /// Streams of this label whose hashes begin with all digits in turn.
+    fn plant(&self, label: &str, count: usize) -> Vec<String> {
+        let keys: Vec<String> = (0..count)
+            .map(|number| format!("samples/{label}/{}", Sha256::of(&number.to_be_bytes())))
+            .collect();
+        for key in &keys {
+            self.archive.plant(Store::Streams, key.clone(), "x", NOW);
+        }
+        keys
+    }
+
+    async fn restore(&self) -> Result<(), Halt> {
+        self.go_through(Pass::First { ask_first: false }).await
+    }
+
+    async fn go_through(&self, pass: Pass) -> Result<(), Halt> {
+        let labels = WhichStreams::Labels {
+            labels: Vec::new(),
+            hashes: Vec::new(),
+        };
+        restore_source(&self.ports, &source(), labels, pass).await
+    }
+
+    fn figures(&self) -> StreamFigures {
+        let mut all = StreamFigures::default();
+        let lanes = self.state.lanes("samples/").unwrap();
+        lanes.into_iter().for_each(|(_, mark)| all += mark.figures);
+        all
+    }
+
+    fn dead(&self) -> Vec<String> {
+        let letters = self.state.letters().into_iter();
+        letters.map(|(letter, _)| letter.key).collect()
+    }
+}
+
+fn source() -> SourceName {
+    SourceName::new("samples").unwrap()
+}
+
+fn failed(key: &str) -> Restored {
+    Restored::Failed(Fault::transient("restore stream", key, "503"))
+}
+
+#[actix_rt::test]
+async fn every_stream_of_every_label_is_restored_once_however_it_is_listed() {
+    let scene = Scene::new().await;
+    scene.archive.set_page(7);
+    let mut keys = [scene.plant("content", 60), scene.plant("text", 5)].concat();
+    scene.restore().await.unwrap();
+    let mut jobs = scene.workers.jobs();
+    jobs.sort();
+    keys.sort();
+    assert_eq!(jobs, keys);
+    assert_eq!((scene.figures().restored, scene.figures().bytes), (65, 65));
+    scene.restore().await.unwrap();
+    assert!(scene.workers.jobs().is_empty(), "all of it lies behind the marks");
+}
+
+#[actix_rt::test]
+async fn one_object_that_fails_while_others_do_not_is_a_dead_letter_in_the_end() {
+    let scene = Scene::new().await;
+    let keys = scene.plant("content", 20);
+    scene.workers.will(&keys[3], failed(&keys[3]));
+    scene.restore().await.unwrap();
+    let tried = scene.workers.jobs().iter().filter(|key| **key == keys[3]).count();
+    assert_eq!((tried, scene.dead()), (2, vec![keys[3].clone()]));
+    assert_eq!((scene.figures().restored, scene.figures().dead), (19, 1));
+}
+
+#[actix_rt::test]
+async fn an_outage_stops_the_restore_and_no_mark_passes_what_is_not_done() {
+    let scene = Scene::new().await;
+    let mut keys = scene.plant("content", 20);
+    keys.sort();
+    scene.workers.0.lock().unwrap().outage_after = Some(8);
+    assert!(matches!(scene.restore().await, Err(Halt::Outage(_))));
+    assert!(scene.dead().is_empty());
+    assert_eq!(scene.figures().restored, 8);
+    scene.workers.jobs();
+    scene.workers.0.lock().unwrap().outage_after = None;
+    scene.restore().await.unwrap();
+    assert_eq!(scene.workers.jobs(), keys[8..]);
+    assert_eq!(scene.figures().restored, 20);
+}
+
+#[actix_rt::test]
+async fn where_nothing_succeeds_nothing_is_a_dead_letter() {
+    let scene = Scene::new().await;
+    let keys = scene.plant("content", 1);
+    scene.workers.will(&keys[0], failed(&keys[0]));
+    assert!(matches!(scene.restore().await, Err(Halt::Outage(_))));
+    assert!(scene.dead().is_empty());
+    assert_eq!(scene.figures(), StreamFigures::default());
+}
+
+#[actix_rt::test]
+async fn what_is_permanently_bad_is_a_dead_letter_before_the_mark_passes_it() {
+    let scene = Scene::new().await;
+    let keys = scene.plant("content", 3);
+    let stray = "samples/content/README".to_owned();
+    scene.archive.plant(Store::Streams, stray.clone(), "x", NOW);
+    let corrupt = Fault::corrupt("restore stream", &keys[1], "no gzip");
+    scene.workers.will(&keys[1], Restored::Dead(corrupt));
+    scene.workers.will(&keys[2], Restored::Gone);
+    scene.restore().await.unwrap();
+    let mut dead = scene.dead();
+    dead.sort();
+    let mut expected = vec![keys[1].clone(), stray];
+    expected.sort();
+    assert_eq!(dead, expected);
+    let figures = scene.figures();
+    assert_eq!((figures.restored, figures.gone, figures.dead), (1, 1, 2));
+    let changes = scene.state.changes();
+    let buried = changes
+        .iter()
+        .rposition(|change| matches!(change, RestoreChange::GivenUp(..)));
+    let first_mark = changes
+        .iter()
+        .position(|change| matches!(change, RestoreChange::LaneReached(_, mark) if mark.figures.dead > 0));
+    assert!(buried < first_mark, "{changes:?}");
+}
+
+#[actix_rt::test]
+async fn the_last_pass_looks_at_what_is_new_wherever_it_sorts() {
+    let scene = Scene::new().await;
+    scene.plant("content", 5);
+    scene.restore().await.unwrap();
+    scene.workers.jobs();
+    let late = format!("samples/content/{}", "0".repeat(64));
+    let since = NOW.after(Duration::from_secs(60));
+    scene.archive.plant(Store::Streams, late.clone(), "x", since);
+    scene.restore().await.unwrap();
+    assert!(scene.workers.jobs().is_empty(), "it lies behind the mark");
+    scene.go_through(Pass::Last { since }).await.unwrap();
+    assert_eq!(scene.workers.jobs(), [late]);
+}
+
+#[actix_rt::test]
+async fn a_hash_is_found_without_a_full_listing() {
+    let scene = Scene::new().await;
+    scene.archive.set_page(10);
+    let keys = scene.plant("content", 500);
+    scene.plant("text", 2);
+    let wanted: StreamId = keys[77].parse().unwrap();
+    let which = WhichStreams::Labels {
+        labels: Vec::new(),
+        hashes: vec![*wanted.sha256()],
+    };
+    let pass = Pass::First { ask_first: false };
+    restore_source(&scene.ports, &source(), which, pass)
+        .await
+        .unwrap();
+    assert_eq!(scene.workers.jobs(), [keys[77].clone()]);
+    assert_eq!(scene.ports.found.borrow().len(), 1);
+    assert!(scene.dead().is_empty(), "it need not be there under every label");
+}
+
+#[actix_rt::test]
+async fn a_key_that_is_asked_for_and_not_there_is_a_dead_letter() {
+    let scene = Scene::new().await;
+    let keys = scene.plant("content", 2);
+    let absent = format!("samples/content/{}", "0".repeat(64));
+    let which = WhichStreams::Named(vec![keys[0].clone(), absent.clone()]);
+    let pass = Pass::First { ask_first: false };
+    restore_source(&scene.ports, &source(), which, pass)
+        .await
+        .unwrap();
+    assert_eq!(
+        (scene.workers.jobs(), scene.dead()),
+        (vec![keys[0].clone()], vec![absent])
+    );
+}
+
+#[actix_rt::test]
+async fn a_stop_begins_nothing_more_and_saves_the_marks() {
+    let scene = Scene::new().await;
+    scene.plant("content", 10);
+    scene.ports.stop.raise();
+    assert!(matches!(scene.restore().await, Err(Halt::Stopped)));
+    assert!(scene.workers.jobs().is_empty());
+}

@@ -90,7 +90,7 @@ pub(super) async fn a_letter_replaces_the_one_before_and_adds_to_its_attempts(un
         event_bytes: 3,
         ..second.clone()
     };
-    assert_eq!(all(state), [expected.clone()]);
+    assert_eq!(all(state), std::slice::from_ref(&expected));
     assert_eq!(
         event_of(state, &first).await.as_deref(),
         Some(&b"one"[..]),
@@ -107,7 +107,11 @@ pub(super) async fn a_letter_replaces_the_one_before_and_adds_to_its_attempts(un
         )],
     )
     .await;
-    assert_eq!(all(state), [expected.clone()], "no bytes are no event");
+    assert_eq!(
+        all(state),
+        std::slice::from_ref(&expected),
+        "no bytes are no event"
+    );
     record(state, [given_up_with(&second, b"another")]).await;
     let under_test = under_test.reopen();
     let expected = DeadLetter {
