@@ -71,6 +71,28 @@ enum Subcommands {
     /// Works while the backup runs, through a socket beside its local state, and when it does not.
     #[command(after_help = SUSPECT_PULLS)]
     SuspectPulls(SuspectPulls),
+    /// List what a restore could not put back, and export it.
+    ///
+    /// Works while the restore runs, through a socket beside its local state, and when it does not.
+    #[command(after_help = DEAD_LETTERS)]
+    DeadLetters(DeadLetters),
+}
+
+/// What `dead-letters` is to do.
+#[derive(Args, Clone, Debug)]
+pub struct DeadLetters {
+    /// Export to this folder too: each event as Avro (a bulk of one) and as JSON, and letters.json, which lists all. Made
+    /// if it is not there; has to be empty.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Only what belongs to this source; may be given several times.
+    #[arg(long, value_name = "NAME", value_parser = source_name)]
+    pub source: Vec<SourceName>,
+
+    /// Print JSON, one object a line, instead of text.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What `failed-streams` is to do.
@@ -136,6 +158,8 @@ pub enum Task {
     FailedStreams(FailedStreams),
     /// List suspect pulls.
     SuspectPulls(SuspectPulls),
+    /// List dead letters, or export them.
+    DeadLetters(DeadLetters),
 }
 
 impl CommandLine {
@@ -164,6 +188,7 @@ impl CommandLine {
             Subcommands::Backup => Some(Mode::Backup),
             Subcommands::Restore(_) => Some(Mode::Restore),
             Subcommands::GetSamples(_) | Subcommands::FailedStreams(_) | Subcommands::SuspectPulls(_) => None,
+            Subcommands::DeadLetters(_) => None,
         })
     }
 
@@ -173,6 +198,7 @@ impl CommandLine {
             (Some(Subcommands::GetSamples(samples)), _) => Task::GetSamples(samples.clone()),
             (Some(Subcommands::FailedStreams(wanted)), _) => Task::FailedStreams(wanted.clone()),
             (Some(Subcommands::SuspectPulls(wanted)), _) => Task::SuspectPulls(wanted.clone()),
+            (Some(Subcommands::DeadLetters(wanted)), _) => Task::DeadLetters(wanted.clone()),
             (Some(Subcommands::Backup), _) | (None, Some(ModeName::Backup)) => Task::Backup,
             (Some(Subcommands::Restore(wanted)), _) => Task::Restore(wanted.clone()),
             (None, Some(ModeName::Restore)) => Task::Restore(Box::default()),
@@ -211,6 +237,21 @@ until it is done.
 Exit codes: 0 listed, or nothing there; 1 local state cannot be reached; 2 the settings or the command line are of no
 use.";
 
+const DEAD_LETTERS: &str = "\
+A dead letter is an object, or one event of a bundle, that a restore gave up: it is permanently bad, or the dispatcher
+refused it or dropped it without a word. It stays on this list whatever becomes of the restore, and in the backup.
+
+With --json each letter is an object on a line of its own: store (streams or events), key (of the object), event (which
+of its events, from 0; null for the whole object), kafka_key, since, attempts, reason, event_bytes (what is kept of
+the event, 0 if nothing). letters.json of an export is an array of the same objects, with avro and json, the files
+of the event.
+
+Needs nothing but BK__LOCAL_DATA__ROOTDIR. When no restore runs it opens local state itself: none can be started
+until it is done.
+
+Exit codes: 0 listed and exported, or nothing there; 1 local state cannot be reached, the export cannot be written, or
+an event that should be kept cannot be read; 2 the settings or the command line are of no use.";
+
 const EXAMPLES: &str = "\
 Examples:
   BK__DISPATCHER_EVENTS=http://dispatcher:8111 BK__EXTERNAL_BACKUP__ENDPOINT=s3.example:9000 \\
@@ -231,7 +272,7 @@ Settings:
   Environment variables, as BK__A__B or as BK.A.B (BK__ wins), over the file of --config, over the defaults.
   In the file BK__A__B is b below a, in lower case. An empty value counts as not set.
   What is required is required of backup and restore; get-samples needs nothing of BK__EXTERNAL_BACKUP__…,
-  and failed-streams and suspect-pulls need nothing but BK__LOCAL_DATA__ROOTDIR.
+  and failed-streams, suspect-pulls and dead-letters need nothing but BK__LOCAL_DATA__ROOTDIR.
 ";
 
 /// What `--help` says below the options: examples, exit codes, and every setting.

@@ -1,5 +1,6 @@
 //! One module per subcommand that is not a mode of the program.
 
+pub mod dead_letters;
 pub mod failed_streams;
 pub mod get_samples;
 mod on_state;
@@ -7,6 +8,7 @@ pub mod state_access;
 pub mod suspect_pulls;
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::exit::Exit;
 use state_access::NoAccess;
@@ -18,6 +20,8 @@ enum CommandFault {
     Access(#[from] NoAccess),
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
+    #[error("{} cannot be written: {error}", .path.display())]
+    File { path: PathBuf, error: io::Error },
 }
 
 /// How the program ends; a reader that has gone (`| head`) is nothing to complain about.

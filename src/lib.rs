@@ -63,6 +63,10 @@ pub fn main_with_args(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             settings.log_odd();
             commands::suspect_pulls::run(&settings, &wanted)
         }
+        Ok(Work::DeadLetters(settings, wanted)) => {
+            settings.log_odd();
+            commands::dead_letters::run(&settings, &wanted)
+        }
         Err(faults) => {
             report(&faults);
             Exit::BadSettings
@@ -78,6 +82,7 @@ enum Work {
     GetSamples(Box<SampleSettings>, cli::GetSamples),
     FailedStreams(StateSettings, cli::FailedStreams),
     SuspectPulls(StateSettings, cli::SuspectPulls),
+    DeadLetters(StateSettings, cli::DeadLetters),
 }
 
 /// Settles what is to be done; the faults of logging count with the others.
@@ -91,6 +96,9 @@ fn read(task: Task, layers: &Layers, log_faults: Option<SettingFaults>) -> Resul
         }
         Task::SuspectPulls(wanted) => {
             StateSettings::for_state(layers).map(|settings| Work::SuspectPulls(settings, wanted))
+        }
+        Task::DeadLetters(wanted) => {
+            StateSettings::for_state(layers).map(|settings| Work::DeadLetters(settings, wanted))
         }
         Task::Backup => backup_of(layers),
         Task::Restore(wanted) => restore_of(layers, &wanted),

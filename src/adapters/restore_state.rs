@@ -31,11 +31,16 @@ mod tests;
 
 use std::path::Path;
 
+use actors::ports::restore_state::DeadLetter;
+use actors::ports::state::StateFault;
+use bytes::Bytes;
+
 use super::state::OpenError;
 use super::state::open;
 use super::state::table::SledTable;
 use super::volume::Volume;
 
+use letter_files::LetterFiles;
 pub use recorder::RestoreRecorder;
 
 /// Local state of a restore in a sled database.
@@ -65,5 +70,14 @@ impl SledRestoreState {
             Self::start(Box::new(store), table, root).map_err(|fault| OpenError::of(fault, root))
         };
         opened().map_err(|error| error.advising(FRESH_START))
+    }
+
+    /// The event that is kept with a letter of the state below `root`, whoever works on that state: the file is beside
+    /// it. Blocks.
+    ///
+    /// # Errors
+    /// It is not there, or is not what was kept.
+    pub fn event_beside(root: &Path, letter: &DeadLetter) -> Result<Bytes, StateFault> {
+        LetterFiles::below(root).read(&keys::letter(letter))
     }
 }

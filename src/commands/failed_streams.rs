@@ -19,7 +19,7 @@ use listing::{Listing, Row};
 
 /// Lists, or puts back.
 pub fn run(settings: &StateSettings, wanted: &FailedStreams) -> Exit {
-    super::on_state::run(settings, |access, out| match wanted.retry {
+    super::on_state::run(settings, StateAccess::of, |access, out| match wanted.retry {
         true => put_back(access, wanted, out),
         false => list(access, wanted, out).map(|()| Exit::Done),
     })

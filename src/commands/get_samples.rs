@@ -8,7 +8,7 @@
 //! and its JSON says so. What fails in one feed is told at the end, and keeps no other from being scraped.
 
 mod answer_file;
-mod sample;
+pub(super) mod sample;
 mod scrape;
 mod summary;
 

@@ -4,8 +4,9 @@
 //! that it prints goes to a file without a name first, a little of it to memory.
 
 use std::io::{self, Seek, Write};
+use std::path::Path;
 
-use super::state_access::StateAccess;
+use super::state_access::{NoAccess, StateAccess};
 use super::{CommandFault, ended};
 use crate::exit::Exit;
 use crate::settings::StateSettings;
@@ -17,16 +18,18 @@ const IN_MEMORY: usize = 4 * 1024 * 1024;
 /// Reaches the state, does `act`, lets go of the state, and prints what `act` has written.
 pub(super) fn run(
     settings: &StateSettings,
+    reach: impl FnOnce(&Path) -> Result<StateAccess, NoAccess>,
     act: impl FnOnce(&StateAccess, &mut dyn Write) -> Result<Exit, CommandFault>,
 ) -> Exit {
-    ended(print(settings, act))
+    ended(print(settings, reach, act))
 }
 
 fn print(
     settings: &StateSettings,
+    reach: impl FnOnce(&Path) -> Result<StateAccess, NoAccess>,
     act: impl FnOnce(&StateAccess, &mut dyn Write) -> Result<Exit, CommandFault>,
 ) -> Result<Exit, CommandFault> {
-    let access = StateAccess::of(&settings.local_data)?;
+    let access = reach(&settings.local_data)?;
     let mut kept = tempfile::spooled_tempfile_in(IN_MEMORY, &settings.local_data);
     let done = act(&access, &mut kept);
     let closed = access.close();

@@ -20,7 +20,7 @@ is missing (the recheck). Until then a full backup under another BK__BACKUP_ID i
 
 /// Lists all of them.
 pub fn run(settings: &StateSettings, wanted: &SuspectPulls) -> Exit {
-    super::on_state::run(settings, |access, out| {
+    super::on_state::run(settings, StateAccess::of, |access, out| {
         list(access, wanted, out).map(|()| Exit::Done)
     })
 }

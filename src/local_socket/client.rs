@@ -35,10 +35,19 @@ pub struct SocketClient {
 }
 
 impl SocketClient {
-    /// The process that works on the state below `root`, if any does.
+    /// The backup that works on the state below `root`, if any does.
     pub fn of(root: &Path) -> Self {
+        Self::at(SocketPlace::beside(root))
+    }
+
+    /// The restore that works on the state below `root`, if any does.
+    pub fn of_restore(root: &Path) -> Self {
+        Self::at(SocketPlace::beside_restore(root))
+    }
+
+    fn at(place: SocketPlace) -> Self {
         Self {
-            place: SocketPlace::beside(root),
+            place,
             patience: ANSWERING,
         }
     }

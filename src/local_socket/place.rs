@@ -15,20 +15,28 @@ const LONGEST_PATH: usize = 107;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketPlace {
     directory: PathBuf,
+    name: &'static str,
 }
 
-const NAME: &str = "backup.sock";
-
 impl SocketPlace {
-    /// Beside the state below `root`.
+    /// Beside the state of a backup below `root`.
     pub fn beside(root: &Path) -> Self {
+        Self::called("backup.sock", root)
+    }
+
+    /// Beside the state of a restore below `root`.
+    pub fn beside_restore(root: &Path) -> Self {
+        Self::called("restore.sock", root)
+    }
+
+    fn called(name: &'static str, root: &Path) -> Self {
         let directory = root.join("socket");
-        Self { directory }
+        Self { directory, name }
     }
 
     /// The path of the socket, for people.
     pub fn path(&self) -> PathBuf {
-        self.directory.join(NAME)
+        self.directory.join(self.name)
     }
 
     /// Listens there, in place of whoever did before, and returns the number of the socket's inode too. Only for the
@@ -72,6 +80,6 @@ impl SocketPlace {
         }
         let directory = File::open(&self.directory)?;
         let opened = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string());
-        act(&opened.join(NAME))
+        act(&opened.join(self.name))
     }
 }

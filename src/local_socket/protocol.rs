@@ -9,8 +9,9 @@
 //! error that names it. Times are microseconds since the epoch, as in local state.
 
 use actors::feed::Feed;
-use actors::ports::LocalState;
+use actors::ports::restore_state::{DeadLetter, LetterPlace};
 use actors::ports::state::{FailedStream, MissingStream, PutBack, StateFault, SuspectSpan};
+use actors::ports::{LocalState, RestoreState};
 use actors::stream_id::StreamId;
 use actors::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,13 @@ pub enum Question {
         /// How many at most.
         limit: usize,
     },
+    /// Dead letters of a restore that follow `after`.
+    DeadLetters {
+        /// The place of the last one of the page before.
+        after: Option<LetterPlace>,
+        /// How many at most.
+        limit: usize,
+    },
     /// Puts streams back among the pending ones.
     PutBack {
         /// Up to [`MOST_STREAMS`].
@@ -82,6 +90,8 @@ pub enum Line {
     Missing(MissingStream),
     /// A span of suspect pulls.
     Suspect(SuspectSpan),
+    /// A dead letter, and its place.
+    DeadLetter(LetterPlace, DeadLetter),
     /// How many streams were put back.
     PutBack(PutBackCounts),
     /// The last line of an answer.
@@ -176,6 +186,24 @@ pub async fn answer(
             let put_back = state.put_back(streams, Timestamp::now()).await?;
             return Ok((vec![Line::PutBack(put_back.into())], put_back.last_ticket));
         }
+        Question::DeadLetters { .. } => return Err(of_another("backup")),
     };
     Ok((rows, None))
+}
+
+/// The answer of a restore, without its last line.
+///
+/// # Errors
+/// See [`StateFault`].
+pub fn answer_of_restore(question: Question, state: &dyn RestoreState) -> Result<Vec<Line>, StateFault> {
+    let Question::DeadLetters { after, limit } = question else {
+        return Err(of_another("restore"));
+    };
+    let letters = state.letters_from(after.as_ref(), limit.min(MOST_ROWS))?;
+    let line = |(place, letter)| Line::DeadLetter(place, letter);
+    Ok(letters.into_iter().map(line).collect())
+}
+
+fn of_another(whose: &str) -> StateFault {
+    StateFault::Broken(format!("the state of a {whose} holds nothing of the kind"))
 }

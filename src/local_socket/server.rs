@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use actix::Recipient;
 use actors::hit_cache::StreamsPutBack;
-use actors::ports::LocalState;
 use actors::ports::state::StateFault;
+use actors::ports::{LocalState, RestoreState};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::place::SocketPlace;
-use super::protocol::{Asked, LONGEST_QUESTION, Line, answer};
+use super::protocol::{Asked, LONGEST_QUESTION, Line, answer, answer_of_restore};
 
 /// Questions that are answered at once; more are told to come again.
 const AT_ONCE: usize = 8;
@@ -41,9 +41,15 @@ pub struct LocalSocket {
     serving: JoinHandle<()>,
 }
 
+/// What is asked about.
+enum Served {
+    Backup(Rc<dyn LocalState>),
+    Restore(Rc<dyn RestoreState>),
+}
+
 /// Who answers.
 struct Desk {
-    state: Rc<dyn LocalState>,
+    state: Served,
     /// Nothing is served any more, but what was accepted before: local state may be closed meanwhile.
     ends: Cell<bool>,
     hit_cache: RefCell<Option<Recipient<StreamsPutBack>>>,
@@ -56,7 +62,18 @@ impl LocalSocket {
     /// # Errors
     /// The socket cannot be made; the backup can do without.
     pub fn serve(root: &Path, state: Rc<dyn LocalState>) -> io::Result<Self> {
-        let place = SocketPlace::beside(root);
+        Self::serve_at(SocketPlace::beside(root), Served::Backup(state))
+    }
+
+    /// Serves questions about the state of a restore, as [`LocalSocket::serve`] does for a backup's.
+    ///
+    /// # Errors
+    /// The socket cannot be made; the restore can do without.
+    pub fn serve_restore(root: &Path, state: Rc<dyn RestoreState>) -> io::Result<Self> {
+        Self::serve_at(SocketPlace::beside_restore(root), Served::Restore(state))
+    }
+
+    fn serve_at(place: SocketPlace, state: Served) -> io::Result<Self> {
         let (listener, inode) = place.listen()?;
         listener.set_nonblocking(true)?;
         let listener = UnixListener::from_std(listener)?;
@@ -168,7 +185,11 @@ impl Desk {
             Ok(question) => question,
             Err(reason) => return vec![Line::Error(reason)],
         };
-        match answer(question, &*self.state).await {
+        let answered = match &self.state {
+            Served::Backup(state) => answer(question, &**state).await,
+            Served::Restore(state) => answer_of_restore(question, &**state).map(|lines| (lines, None)),
+        };
+        match answered {
             Ok((mut lines, put_back)) => {
                 if let Some(last_ticket) = put_back {
                     self.put_back(StreamsPutBack { last_ticket }).await;
@@ -177,7 +198,9 @@ impl Desk {
                 lines
             }
             Err(fault @ StateFault::Full(_)) => vec![Line::Later(fault.to_string())],
-            Err(_) if self.ends.get() => vec![Line::Later("the backup is ending".to_owned())],
+            Err(_) if self.ends.get() => {
+                vec![Line::Later("the process that works on it is ending".to_owned())]
+            }
             Err(fault) => vec![Line::Error(fault.to_string())],
         }
     }

@@ -10,5 +10,6 @@ mod scene;
 
 mod access;
 mod command;
+mod dead_letters;
 mod failed_streams;
 mod suspect_pulls;

@@ -10,6 +10,7 @@ use actors::avro::bulk::{scan, visit_events};
 use actors::avro::json::to_json;
 use actors::fault::Fault;
 use actors::feed::Feed;
+use actors::ports::journal::ReadSeek;
 use actors::ports::state::BatchContents;
 use actors::pull_answer::PullInfo;
 use actors::timestamp::Timestamp;
@@ -88,7 +89,12 @@ fn copy(answer: &mut File, range: &Range<u64>, path: &Path) -> io::Result<()> {
 }
 
 /// Writes the events as one JSON array, one event at a time; returns how many could not be decoded.
-fn write_json(feed: &Feed, answer: &mut File, contents: &BatchContents, path: &Path) -> io::Result<u64> {
+pub(in crate::commands) fn write_json(
+    feed: &Feed,
+    answer: &mut dyn ReadSeek,
+    contents: &BatchContents,
+    path: &Path,
+) -> io::Result<u64> {
     let mut out = Array {
         out: BufWriter::new(File::create(path)?),
         items: 0,
