@@ -28,6 +28,7 @@ pub mod low_water;
 pub mod plan;
 pub mod progress;
 mod publishing;
+pub mod retrying;
 pub mod selection;
 pub mod settling;
 pub mod source;

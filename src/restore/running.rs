@@ -4,7 +4,8 @@
 //! taken up or a new one begun, and the actors begin. The order of an end is the supervisor's, as for a backup; what
 //! hangs then is left behind, and if nothing inside ends the process, the watchdog does.
 
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,9 @@ use actors::restore::worker::RestoreWorker;
 use actors::statistics::Statistics;
 use actors::stop::StopFlag;
 use actors::stream_worker::progress::Progress as WorkerProgress;
-use actors::supervisor::{EndReason, Ended, Levers, Member, StageBudgets, SupervisorActor, Watch};
+use actors::supervisor::{
+    CloseState, EndReason, Ended, Levers, Member, StageBudgets, SupervisorActor, Watch,
+};
 use actors::timestamp::Timestamp;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -35,6 +38,7 @@ use super::{FOLDER, Wanted, planning};
 use crate::adapters::restore_state::SledRestoreState;
 use crate::adapters::state::OpenError;
 use crate::exit::Exit;
+use crate::local_socket::{LocalSocket, SocketPlace};
 use crate::process::signals::Signals;
 use crate::process::{Watching, watchdog};
 
@@ -75,8 +79,8 @@ async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
     let settings = &wanted.settings;
     let root = settings.local_data.join(FOLDER);
     let mut signals = Signals::listen().map_err(StartFault::Signals)?;
-    let budgets = stage_budgets(&wanted);
-    let watching = Watching::begin(settings.workers, &budgets, &signals).map_err(StartFault::Watchdog)?;
+    let watching =
+        Watching::begin(settings.workers, &stage_budgets(&wanted), &signals).map_err(StartFault::Watchdog)?;
     let begun = async {
         let sled = open(root.clone()).await?;
         let id = settings.restore_id(&wanted.selection);
@@ -88,10 +92,12 @@ async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
         () = signals.told() => watchdog::end_process(stopped_before_it_began()),
     };
     tell_what_is_taken_up(&unfinished, wanted.from_start);
+    let socket = Rc::new(RefCell::new(serve_commands(&root, &sled)));
     let standing = standing(&wanted, &sled)?;
     let reporter = Reporter::new(pretty, wanted.json);
     let (ended, end) = oneshot::channel();
-    let supervisor = start(&wanted, &sled, &standing, unfinished, budgets, watching, ended)?;
+    let close = close(sled.clone(), socket);
+    let supervisor = start(&wanted, (&sled, close), &standing, unfinished, watching, ended)?;
     reporter.watch({
         let standing = standing.clone();
         move || Some(standing.progress())
@@ -118,6 +124,28 @@ async fn open(root: PathBuf) -> Result<SledRestoreState, StartFault> {
         Ok::<_, StartFault>(sled)
     });
     opened.await.map_err(StartFault::Opening)?
+}
+
+/// Lets commands ask this process, as long as what is returned is kept.
+fn serve_commands(root: &Path, sled: &SledRestoreState) -> Option<LocalSocket> {
+    let served = LocalSocket::serve_restore(root, Rc::new(sled.clone()));
+    served
+        .inspect_err(|error| {
+            let socket = SocketPlace::beside_restore(root).path();
+            log::warn!(
+                "commands cannot reach this process, only what it leaves behind: the socket {} cannot be made: {error}",
+                socket.display()
+            );
+        })
+        .ok()
+}
+
+/// The socket goes first: nobody is to find a state that is closed.
+fn close(sled: SledRestoreState, socket: Rc<RefCell<Option<LocalSocket>>>) -> CloseState {
+    Box::new(move || {
+        drop(socket.take());
+        Box::pin(async move { sled.close().await })
+    })
 }
 
 fn stopped_before_it_began() -> Exit {
@@ -155,10 +183,9 @@ fn standing(wanted: &Wanted, state: &SledRestoreState) -> Result<Standing, State
 
 fn start(
     wanted: &Wanted,
-    sled: &SledRestoreState,
+    (sled, close_state): (&SledRestoreState, CloseState),
     standing: &Standing,
     unfinished: Unfinished,
-    budgets: StageBudgets,
     watching: Watching,
     ended: oneshot::Sender<Ended>,
 ) -> Result<Addr<SupervisorActor>, StartFault> {
@@ -172,11 +199,10 @@ fn start(
         error,
     })?;
     let Watching { pulse, crew, panics } = watching;
-    let closing = sled.clone();
     let levers = Levers {
         stop_events: stop.clone(),
         stop_streams: stop_streams.clone(),
-        close_state: Box::new(move || Box::pin(async move { closing.close().await })),
+        close_state,
         ended,
         statistics: Statistics::new([]),
         state: None,
@@ -184,7 +210,7 @@ fn start(
         pulse,
         panicked: Box::new(move || panics.first()),
     };
-    let supervisor = SupervisorActor::new(budgets, levers).start();
+    let supervisor = SupervisorActor::new(stage_budgets(wanted), levers).start();
     let terms = StreamRestoreTerms {
         retry: settings.retry.clone(),
         stop: stop_streams,

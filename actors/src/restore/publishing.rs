@@ -13,12 +13,15 @@ use super::halt::Halt;
 use super::settling::{Answer, Settled, Settling};
 use crate::fault::Fault;
 use crate::fault_point::{self, FaultPoint};
+use crate::feed::Feed;
 use crate::ports::archive::Store;
 use crate::ports::restore_state::{DeadLetter, EventFigures, RestoreChange};
 use crate::ports::target::{Published, Refused};
 use crate::timestamp::Timestamp;
 
 const PUBLISH: &str = "publish events";
+
+const REFUSED: &str = "refused without a reason";
 
 /// Publishes all events of a bundle that are wanted, in their order; returns what became of them. Those that could
 /// not be put back are dead letters by then.
@@ -90,7 +93,7 @@ impl Publishing<'_> {
                     Some(refused) => Answer::Took { ok, refused },
                     // Which ones were refused is only known when they stand alone.
                     None => Answer::NotTaken {
-                        reason: said(&refused).unwrap_or_else(|| "refused without a reason".to_owned()),
+                        reason: said(&refused).unwrap_or_else(|| REFUSED.to_owned()),
                     },
                 }
             }
@@ -110,7 +113,7 @@ impl Publishing<'_> {
         refused: &[Refused],
     ) -> Result<Option<Vec<(u64, String)>>, Halt> {
         if run.end - run.start == 1 && failed == 1 {
-            let reason = said(refused).unwrap_or_else(|| "refused without a reason".to_owned());
+            let reason = said(refused).unwrap_or_else(|| REFUSED.to_owned());
             return Ok(Some(vec![(run.start, reason)]));
         }
         let mut places: HashMap<String, Option<u64>> = HashMap::new();
@@ -148,26 +151,11 @@ impl Publishing<'_> {
     /// One answer to a run; outages are waited for as long as the settings allow.
     async fn publish(&self, run: Range<u64>) -> Result<Published, Halt> {
         let bulk = self.bundle.bulk(run.clone())?;
-        self.send(bulk, &self.name(&run)).await
+        send(self.ports, self.feed(), bulk, &self.name(&run)).await
     }
 
-    async fn send(&self, bulk: Bytes, name: &str) -> Result<Published, Halt> {
-        let FeedRestorePorts {
-            target,
-            retry,
-            stop,
-            requests,
-            ..
-        } = self.ports;
-        let _turn = Arc::clone(requests).acquire_owned().await;
-        let feed = self.bundle.listed.key.feed();
-        let attempt = || target.publish(feed, bulk.clone());
-        let published = tokio::select! {
-            biased;
-            published = retry.run(PUBLISH, &name, stop, attempt) => published,
-            () = stop.raised() => return Err(Halt::Stopped),
-        };
-        Ok(published?)
+    fn feed(&self) -> &Feed {
+        self.bundle.listed.key.feed()
     }
 
     async fn pause(&self) -> Result<(), Halt> {
@@ -198,7 +186,7 @@ impl Publishing<'_> {
             bytes: self.bundle.listed.object.size,
             ..EventFigures::default()
         };
-        let reason = match self.send(whole, key).await? {
+        let reason = match send(self.ports, self.feed(), whole, key).await? {
             Published::Took { ok, failed: 0, .. } if ok == events => {
                 figures.accepted = ok;
                 return Ok(figures);
@@ -274,6 +262,56 @@ impl Publishing<'_> {
         fault_point::pass(FaultPoint::RestoreEventBuried);
         Ok(())
     }
+}
+
+/// One answer to a bulk of events of `feed`; outages are waited for as long as the settings allow.
+async fn send(ports: &FeedRestorePorts, feed: &Feed, bulk: Bytes, name: &str) -> Result<Published, Halt> {
+    let FeedRestorePorts {
+        target,
+        retry,
+        stop,
+        requests,
+        ..
+    } = ports;
+    let _turn = Arc::clone(requests).acquire_owned().await;
+    let attempt = || target.publish(feed, bulk.clone());
+    let published = tokio::select! {
+        biased;
+        published = retry.run(PUBLISH, &name, stop, attempt) => published,
+        () = stop.raised() => return Err(Halt::Stopped),
+    };
+    Ok(published?)
+}
+
+/// Publishes one event, which is kept as a bulk, once more; the inner error says why it is not taken.
+///
+/// # Errors
+/// See [`Halt`].
+pub(super) async fn publish_kept(
+    ports: &FeedRestorePorts,
+    feed: &Feed,
+    bulk: Bytes,
+    name: &str,
+) -> Result<Result<(), String>, Halt> {
+    let mut settling = Settling::new([0..1]);
+    let answer = match send(ports, feed, bulk, name).await? {
+        Published::Took { ok, failed: 0, .. } => Answer::Took {
+            ok,
+            refused: Vec::new(),
+        },
+        Published::Took { refused, .. } => Answer::NotTaken {
+            reason: said(&refused).unwrap_or_else(|| REFUSED.to_owned()),
+        },
+        Published::Filtered { accounted, .. } => Answer::Filtered { accounted },
+        Published::AgedOff { .. } => Answer::AgedOff { accounted: 1 },
+        Published::NotTaken { reason } | Published::NotProduced { reason } => Answer::NotTaken { reason },
+    };
+    let overclaimed = |overclaimed| Halt::Outage(Fault::transient(PUBLISH, name, overclaimed));
+    settling.take(answer).map_err(overclaimed)?;
+    Ok(match settling.settled().given_up.first() {
+        None => Ok(()),
+        Some((_, reason)) => Err(reason.clone()),
+    })
 }
 
 /// The first reason that is told.
