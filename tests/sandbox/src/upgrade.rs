@@ -195,7 +195,11 @@ mod tests {
                 }
             }
         }
-        assert_eq!(compared, 6 * (25 + 10));
+        assert_eq!(
+            compared,
+            6 * (3 * 25 + 2 * 5),
+            "three sources, and the feeds of system"
+        );
         assert_eq!(
             upgraded(Model::Binary, ModelVersion::V4, ModelVersion::V6, b"\x08x"),
             None
