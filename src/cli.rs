@@ -90,6 +90,10 @@ pub struct DeadLetters {
     #[arg(long, value_name = "NAME", value_parser = source_name)]
     pub source: Vec<SourceName>,
 
+    /// Try them again, and say what became of them. Needs all settings of a restore, and none that runs.
+    #[arg(long, conflicts_with = "out")]
+    pub retry: bool,
+
     /// Print JSON, one object a line, instead of text.
     #[arg(long)]
     pub json: bool,
@@ -246,11 +250,16 @@ of its events, from 0; null for the whole object), kafka_key, since, attempts, r
 the event, 0 if nothing). letters.json of an export is an array of the same objects, with avro and json, the files
 of the event.
 
-Needs nothing but BK__LOCAL_DATA__ROOTDIR. When no restore runs it opens local state itself: none can be started
-until it is done.
+With --retry each letter is tried once more: an event is published, a stream or a bundle restored anew. What is put back
+leaves the list, what is not stays with the reason of this time. With --json the outcome is one object:
+{\"retried\":{\"put_back\":N,\"put_back_in_part\":N,\"stay\":N}}.
 
-Exit codes: 0 listed and exported, or nothing there; 1 local state cannot be reached, the export cannot be written, or
-an event that should be kept cannot be read; 2 the settings or the command line are of no use.";
+Needs nothing but BK__LOCAL_DATA__ROOTDIR; with --retry, all that a restore needs. When no restore runs it opens local
+state itself: none can be started until it is done.
+
+Exit codes: 0 listed and exported, all put back, or nothing there; 1 local state cannot be reached, the export cannot be
+written, an event that should be kept cannot be read, or bucket or dispatcher do not work; 2 the settings or the command
+line are of no use; 3 tried again, and some letters stay.";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -28,7 +28,9 @@ use std::process::ExitCode;
 use cli::{CommandLine, Task};
 use exit::Exit;
 use settings::logging::LogSettings;
-use settings::{Environment, Layers, Mode, SampleSettings, SettingFaults, Settings, StateSettings};
+use settings::{
+    Environment, Layers, Mode, RestoreSettings, SampleSettings, SettingFaults, Settings, StateSettings,
+};
 
 /// The whole program: settings, logging, build, run, exit code. `arguments` begin with the program's name.
 pub fn main_with_args(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -63,6 +65,10 @@ pub fn main_with_args(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             settings.log_odd();
             commands::suspect_pulls::run(&settings, &wanted)
         }
+        Ok(Work::RetryDeadLetters(settings, wanted)) => {
+            settings.effective.log_odd();
+            restore::retrying::run(&settings, &wanted.source, wanted.json)
+        }
         Ok(Work::DeadLetters(settings, wanted)) => {
             settings.log_odd();
             commands::dead_letters::run(&settings, &wanted)
@@ -83,6 +89,7 @@ enum Work {
     FailedStreams(StateSettings, cli::FailedStreams),
     SuspectPulls(StateSettings, cli::SuspectPulls),
     DeadLetters(StateSettings, cli::DeadLetters),
+    RetryDeadLetters(Box<RestoreSettings>, cli::DeadLetters),
 }
 
 /// Settles what is to be done; the faults of logging count with the others.
@@ -97,6 +104,8 @@ fn read(task: Task, layers: &Layers, log_faults: Option<SettingFaults>) -> Resul
         Task::SuspectPulls(wanted) => {
             StateSettings::for_state(layers).map(|settings| Work::SuspectPulls(settings, wanted))
         }
+        Task::DeadLetters(wanted) if wanted.retry => RestoreSettings::for_restore(layers)
+            .map(|settings| Work::RetryDeadLetters(Box::new(settings), wanted)),
         Task::DeadLetters(wanted) => {
             StateSettings::for_state(layers).map(|settings| Work::DeadLetters(settings, wanted))
         }

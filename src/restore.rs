@@ -5,6 +5,7 @@ pub mod plan;
 mod planning;
 pub mod report;
 pub mod resume;
+pub mod retrying;
 mod running;
 pub mod wanted;
 
