@@ -103,8 +103,23 @@ pub fn units_of(feed: &Feed, bulk: &[u8]) -> Vec<Unit> {
 /// # Errors
 /// A folder or a file cannot be read.
 pub fn in_bundles(root: &Path, prefix: &str) -> anyhow::Result<BTreeSet<Unit>> {
-    let bucket = format!("{prefix}-events");
     let mut units = BTreeSet::new();
+    for_each_bundle(root, prefix, |bundle, bulk| {
+        units.extend(units_of(bundle.feed(), bulk))
+    })?;
+    Ok(units)
+}
+
+/// Goes through the bundles of the bucket `{prefix}-events` below `root`, unpacked; what cannot be read is left out.
+///
+/// # Errors
+/// A folder or a file cannot be read.
+pub(crate) fn for_each_bundle(
+    root: &Path,
+    prefix: &str,
+    mut look: impl FnMut(&BundleKey, &[u8]),
+) -> anyhow::Result<()> {
+    let bucket = format!("{prefix}-events");
     for key in crate::s3::keys(root, &bucket)?.unwrap_or_default() {
         let packed = std::fs::read(root.join(&bucket).join(&key))?;
         let mut bulk = Vec::new();
@@ -113,10 +128,10 @@ pub fn in_bundles(root: &Path, prefix: &str) -> anyhow::Result<BTreeSet<Unit>> {
                 .read_to_end(&mut bulk)
                 .is_ok()
         {
-            units.extend(units_of(bundle.feed(), &bulk));
+            look(&bundle, &bulk);
         }
     }
-    Ok(units)
+    Ok(())
 }
 
 /// What has to be in the bucket.

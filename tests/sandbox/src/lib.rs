@@ -6,6 +6,7 @@
 //! | What do generated events and binaries look like? | [`generator`] |
 //! | Which traps of the dispatcher are acted out, and how? | [`dispatcher`] |
 //! | What does it mean that a backup is good? | [`audit`] |
+//! | What does it mean that a restore is good? | [`comparison`] |
 //! | How is the program run for the demo? | [`child`] |
 //! | What does an event of an older version become? | [`upgrade`] |
 //! | What lies in `testdata/`? | [`testdata`] |
@@ -19,6 +20,7 @@
 
 pub mod audit;
 pub mod child;
+pub mod comparison;
 pub mod decode;
 pub mod demo;
 pub mod dispatcher;

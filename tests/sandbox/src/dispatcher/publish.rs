@@ -201,6 +201,7 @@ impl Post<'_> {
             let receipt = Receipt {
                 kafka_key: text(&event.value, &["kafka_key"]).into(),
                 timestamp: Timestamp::from_micros(micros(&event.value, &["timestamp"])),
+                version,
                 sha256: Sha256::of(event.bytes),
                 request: self.number,
             };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use actors::avro::ModelVersion;
 use actors::feed::Feed;
 use actors::stream_id::Sha256;
 use actors::timestamp::Timestamp;
@@ -13,6 +14,8 @@ pub struct Receipt {
     pub kafka_key: Box<str>,
     /// When it happened.
     pub timestamp: Timestamp,
+    /// The version of the bulk in which it was sent.
+    pub version: ModelVersion,
     /// The hash of its bytes as they were sent, in the version in which they were sent.
     pub sha256: Sha256,
     /// In which of the requests that published something, counted from 0.

@@ -109,6 +109,11 @@ impl Shared {
         self.streams().bodies.keys().cloned().collect()
     }
 
+    /// All streams that it has.
+    pub(crate) fn bodies(&self) -> BTreeMap<String, super::streams::Body> {
+        self.streams().bodies.clone()
+    }
+
     /// The size of a stream that it has; `source/label/sha256`.
     pub fn stream_size(&self, key: &str) -> Option<u64> {
         self.streams().bodies.get(key).map(super::streams::Body::size)
@@ -143,7 +148,7 @@ impl Shared {
         self.forgets.store(forgets, Ordering::SeqCst);
     }
 
-    pub(super) fn forgets(&self) -> bool {
+    pub(crate) fn forgets(&self) -> bool {
         self.forgets.load(Ordering::SeqCst)
     }
 

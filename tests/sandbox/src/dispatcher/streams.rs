@@ -46,7 +46,8 @@ impl Body {
         }
     }
 
-    fn piece(&self, at: u64, end: u64) -> Bytes {
+    /// Some of its bytes from `at` on, not beyond `end`; none where they cannot be read.
+    pub(crate) fn piece(&self, at: u64, end: u64) -> Bytes {
         let count = (end - at).min(PIECE as u64) as usize;
         match self {
             Self::Made(content) => {
