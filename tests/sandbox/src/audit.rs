@@ -24,7 +24,7 @@ use flate2::read::MultiGzDecoder;
 use sha2::Digest;
 
 use crate::decode::{self, items, micros, text};
-use crate::dispatcher::{Fate, Shared};
+use crate::dispatcher::{Fate, Place, Shared};
 use crate::encode;
 use crate::validity::{self, Judge};
 
@@ -41,6 +41,10 @@ pub struct Handed {
     pub unit: Unit,
     /// How many events it has.
     pub events: u64,
+    /// Where these lie.
+    pub places: Vec<Place>,
+    /// Whether it is a bulk of an unknown version.
+    pub is_unknown: bool,
     /// When the first and the last of these were taken from Kafka.
     pub taken: (Timestamp, Timestamp),
     /// What became of the answer.
@@ -60,26 +64,23 @@ pub fn handed_out(shared: &Shared, prefix: &str) -> Vec<Handed> {
             (broker.event(*place).feed, bytes, *taken)
         });
         let events: Vec<(Feed, Vec<u8>, Timestamp)> = events.collect();
-        let unit = |feed: &Feed, bytes: &[u8], events: u64, taken| Handed {
+        let mut known = ModelVersion::ALL.iter();
+        let is_unknown = !known.any(|version| version.number() == answer.version);
+        let unit = |feed: &Feed, bytes: &[u8], places: &[Place], taken| Handed {
             unit: (feed.clone(), Sha256::of(bytes)),
-            events,
+            events: places.len() as u64,
+            places: places.to_vec(),
+            is_unknown,
             taken,
             fate: answer.fate,
         };
-        let known = ModelVersion::ALL.iter();
-        if known
-            .map(|version| version.number())
-            .any(|known| known == answer.version)
-        {
-            units.extend(
-                events
-                    .iter()
-                    .map(|(feed, bytes, at)| unit(feed, bytes, 1, (*at, *at))),
-            );
+        if !is_unknown {
+            let each = events.iter().zip(answer.events.chunks(1));
+            units.extend(each.map(|((feed, bytes, at), place)| unit(feed, bytes, place, (*at, *at))));
         } else if let (Some((feed, _, first)), Some((_, _, last))) = (events.first(), events.last()) {
             let bytes: Vec<&Vec<u8>> = events.iter().map(|(_, bytes, _)| bytes).collect();
             let bulk = encode::bulk(answer.version, &bytes, encode::Layout::Sized);
-            units.push(unit(feed, &bulk, events.len() as u64, (*first, *last)));
+            units.push(unit(feed, &bulk, &answer.events, (*first, *last)));
         }
     }
     units

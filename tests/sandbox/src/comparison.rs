@@ -15,6 +15,7 @@
 mod allowances;
 mod bundles;
 mod events;
+mod of_backup;
 mod streams;
 
 use std::collections::BTreeMap;

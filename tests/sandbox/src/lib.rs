@@ -7,6 +7,7 @@
 //! | Which traps of the dispatcher are acted out, and how? | [`dispatcher`] |
 //! | What does it mean that a backup is good? | [`audit`] |
 //! | What does it mean that a restore is good? | [`comparison`] |
+//! | How is a restore run, and what is asked of it? | [`restored`] |
 //! | How is the program run for the demo? | [`child`] |
 //! | What does an event of an older version become? | [`upgrade`] |
 //! | What lies in `testdata/`? | [`testdata`] |
@@ -29,6 +30,7 @@ pub mod faults;
 pub mod generator;
 pub mod measure;
 pub mod proxy;
+pub mod restored;
 pub mod s3;
 pub mod small_disk;
 pub mod soak;

@@ -1,5 +1,6 @@
 //! `sandbox torture`: the program of production, killed with SIGKILL at random instants again and again until its
-//! work is done, and then an audit: is anything lost?
+//! work is done, and then an audit: is anything lost? Then all of it is restored into a second, empty dispatcher, and
+//! both dispatchers are compared: does everything come back?
 //!
 //! A seed decides on everything that can be decided: events and binaries, settings, when events are published, what
 //! goes wrong around the program, and when it is killed. What comes of it depends on the machine too, so that a
@@ -161,8 +162,13 @@ impl Report {
             (&mut all.suspect_pulls, outcome.suspect_pulls),
             (&mut all.lost_by_dispatcher, outcome.lost_by_dispatcher),
             (&mut all.answers_seen, outcome.answers_seen),
+            (&mut all.restored_events, outcome.restored_events),
+            (&mut all.restored_streams, outcome.restored_streams),
         ] {
             *sum += more;
+        }
+        for (reason, count) in outcome.not_restored {
+            *all.not_restored.entry(reason).or_default() += count;
         }
         for (point, times) in outcome.killed_after {
             *all.killed_after.entry(point).or_default() += times;
@@ -239,7 +245,8 @@ fn print(report: &Report) {
     if report.failed.is_empty() {
         println!(
             "Nothing is lost: what had reached local disk is in the bucket, byte for byte, and what had not falls \
-             into a suspect pull that was recorded, where a recheck finds it."
+             into a suspect pull that was recorded, where a recheck finds it. All that is in the bucket came back: \
+             restored into a second, empty dispatcher, event by event and byte for byte, in order."
         );
     }
 }
@@ -285,10 +292,18 @@ fn figures(report: &Report) -> Table {
             "events lost by restarts of the dispatcher",
             count(all.lost_by_dispatcher),
         ),
-        ("time", format!("{:.1} s", report.elapsed)),
+        ("events restored, and the same", count(all.restored_events)),
+        ("streams restored, and the same", count(all.restored_streams)),
     ];
+    let excused = all.not_restored.iter();
+    let excused = excused.map(|(reason, how_many)| {
+        let what = format!("not restored: {}", reason.as_str());
+        (what, count(*how_many))
+    });
+    let time = ("time".to_owned(), format!("{:.1} s", report.elapsed));
+    let rows = rows.map(|(what, how_many)| (what.to_owned(), how_many));
     table(
         ["what", "how many"],
-        rows.map(|(what, how_many)| (what.to_owned(), how_many)),
+        rows.into_iter().chain(excused).chain([time]),
     )
 }

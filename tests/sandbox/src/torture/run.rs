@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::plan::{Act, End, LifePlan, Plan, Trouble};
 use super::trial::{Life, Trial};
 use crate::child::Ending;
+use crate::comparison::Reason;
 use crate::generator::World;
 
 /// Where a process was killed that had not come to its first fault point.
@@ -49,6 +50,12 @@ pub struct Outcome {
     pub lost_by_dispatcher: u64,
     /// Answers that were seen on local disk.
     pub answers_seen: u64,
+    /// Events that a restore has put into a second dispatcher, and are the same there.
+    pub restored_events: u64,
+    /// Streams, likewise.
+    pub restored_streams: u64,
+    /// What did not come back, and could not: why, and how often.
+    pub not_restored: BTreeMap<Reason, u64>,
     /// How long it took.
     pub seconds: f64,
     /// What went wrong, for people.
@@ -92,7 +99,6 @@ fn try_run(outcome: &mut Outcome, base: &Path, sandbox: &Path) -> anyhow::Result
     run.trial.catch_up().context("the last start, without faults")?;
     outcome.starts = run.trial.starts() as u64;
     let verdict = run.trial.verdict()?;
-    // What is in the bucket now can be restored and compared: servers and bucket are still there.
     outcome.events = verdict.handed_out;
     outcome.events_stored = verdict.events;
     outcome.streams = verdict.streams as u64;
@@ -102,6 +108,14 @@ fn try_run(outcome: &mut Outcome, base: &Path, sandbox: &Path) -> anyhow::Result
     outcome.lost_by_dispatcher = verdict.lost_in_advance as u64;
     outcome.answers_seen = verdict.answers_seen as u64;
     outcome.faults.extend(verdict.faults);
+    let restored = run.trial.restore(&verdict.allowances).context("the restore")?;
+    outcome.restored_events = restored.comparison.events;
+    outcome.restored_streams = restored.comparison.streams;
+    outcome.not_restored = restored.comparison.excused;
+    let different = restored.faults.into_iter();
+    outcome
+        .faults
+        .extend(different.map(|fault| format!("RESTORED: {fault}")));
     Ok(())
 }
 

@@ -15,8 +15,10 @@ use super::verdict::Verdict;
 use super::witness::{Witness, entries};
 use crate::audit::{Audit, Expected};
 use crate::child::{Ending, Program};
+use crate::comparison::Allowances;
 use crate::dispatcher::{self, Body, Call, Fault, StandInDispatcher};
 use crate::generator::World;
+use crate::restored::{Restored, Restoring};
 use crate::s3::{self, S3Server};
 
 /// Which consumers belong to the backup.
@@ -336,6 +338,24 @@ impl Trial {
     /// Something cannot be read; what is wrong is in the verdict.
     pub fn verdict(&self) -> anyhow::Result<Verdict> {
         Verdict::of(self)
+    }
+
+    /// Restores what is in the bucket into a second, empty dispatcher, and compares both.
+    ///
+    /// # Errors
+    /// It does not start, or does not end.
+    pub fn restore(&self, allowances: &Allowances) -> anyhow::Result<Restored> {
+        let restoring = Restoring {
+            first: self.dispatcher.shared(),
+            settings: self.settings.clone(),
+            folder: &self.base.join("restore"),
+            allowances,
+            forgets: false,
+        };
+        restoring.run(
+            |settings, arguments, log| Program::start_as(&self.sandbox, settings, arguments, log),
+            |_| {},
+        )
     }
 
     /// Makes everything work again, whatever was done to the servers.

@@ -20,6 +20,8 @@ use azul_backup::adapters::state::SledState;
 use super::trial::{BUCKETS, CONSUMERS, Trial};
 use super::witness::Held;
 use crate::audit::{self, Audit, Expected, Handed, Unit};
+use crate::comparison::{Allowances, Reason};
+use crate::dispatcher::Place;
 
 /// What a trial came to.
 #[derive(Debug, Default)]
@@ -43,6 +45,8 @@ pub struct Verdict {
     pub lost_in_advance: usize,
     /// Multipart uploads that are neither complete nor aborted.
     pub open_uploads: usize,
+    /// What need not come back when the bucket is restored.
+    pub allowances: Allowances,
     /// What is wrong, for people.
     pub faults: Vec<String>,
 }
@@ -98,8 +102,10 @@ impl Verdict {
         };
         let stored = audit::in_bundles(&trial.bucket(), BUCKETS)?;
         verdict.look_at_disk(trial, &stored)?;
-        let expected = verdict.look_at_handed_out(trial, &stored, &remembered);
+        let mut excused = Vec::new();
+        let expected = verdict.look_at_handed_out(trial, &stored, &remembered, &mut excused);
         let audit = Audit::of(&trial.bucket(), BUCKETS, &expected)?;
+        verdict.allowances = allowances(trial, &audit, excused)?;
         (verdict.events, verdict.streams) = (audit.events, audit.streams);
         for stream in audit.absent.difference(&remembered.streams) {
             verdict.lose(
@@ -152,15 +158,22 @@ impl Verdict {
         trial: &Trial,
         stored: &BTreeSet<Unit>,
         remembered: &Remembered,
+        excused: &mut Vec<(Place, Reason)>,
     ) -> Expected {
         let shared = trial.dispatcher.shared();
         let mut required = Vec::new();
         for handed in audit::handed_out(shared, CONSUMERS) {
             self.handed_out += handed.events;
             let is_stored = stored.contains(&handed.unit);
+            let excuse = |reason| handed.places.iter().map(move |place| (*place, reason));
             if !is_stored && remembered.suspects(&handed) {
                 self.in_suspect_pulls += handed.events;
+                excused.extend(excuse(Reason::SuspectPull));
                 continue;
+            }
+            if is_stored && handed.is_unknown {
+                // The second dispatcher is as old as the first was: it refuses what is newer.
+                excused.extend(excuse(Reason::DeadLetter));
             }
             if !is_stored {
                 let fault = remembered.explain(&handed);
@@ -168,7 +181,18 @@ impl Verdict {
             }
             required.push(handed);
         }
-        self.lost_in_advance = shared.broker().lost_in_advance().len();
+        let lost_in_advance: Vec<Place> = shared
+            .broker()
+            .lost_in_advance()
+            .iter()
+            .map(|(_, place)| *place)
+            .collect();
+        self.lost_in_advance = lost_in_advance.len();
+        excused.extend(
+            lost_in_advance
+                .into_iter()
+                .map(|place| (place, Reason::LostByDispatcher)),
+        );
         let mut streams = shared.stream_keys();
         streams.retain(|stream| !trial.wrong.contains(stream));
         Expected::all_of(required, streams)
@@ -198,6 +222,18 @@ impl Verdict {
         }
         Ok(())
     }
+}
+
+/// What the backup could not have, and what no dispatcher takes back.
+fn allowances(trial: &Trial, audit: &Audit, excused: Vec<(Place, Reason)>) -> anyhow::Result<Allowances> {
+    let shared = trial.dispatcher.shared();
+    let mut allowances = Allowances::of_backup(shared, &trial.bucket(), BUCKETS, audit, &trial.wrong)?;
+    let broker = shared.broker();
+    for (place, reason) in excused {
+        let event = broker.event(place);
+        allowances.allow_event(&event.feed, event.kafka_key, reason);
+    }
+    Ok(allowances)
 }
 
 impl fmt::Display for Verdict {
