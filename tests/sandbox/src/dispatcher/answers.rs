@@ -41,6 +41,14 @@ pub(super) fn page(status: u16) -> HttpResponse {
         .body("<html>a page of something in between</html>")
 }
 
+/// Any status with any JSON.
+pub(super) fn says(status: u16, body: &'static str) -> HttpResponse {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    HttpResponse::build(status)
+        .insert_header((CONTENT_TYPE, "application/json"))
+        .body(body)
+}
+
 /// No answer: the connection is cut where it should come.
 pub(super) fn cut() -> HttpResponse {
     let broken = std::io::Error::other("cut by a fault on order");

@@ -39,6 +39,8 @@ pub enum Fault {
     Filtered(&'static str),
     /// 425, and nothing is done: all are older than their source keeps (publishing only).
     AgedOff,
+    /// This status with this JSON, after the effect (publishing and uploading).
+    Says(u16, &'static str),
     /// This status with a page that is not the dispatcher's own, before anything is done (publishing and uploading).
     Page(u16),
 }

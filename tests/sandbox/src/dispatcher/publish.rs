@@ -10,7 +10,7 @@ use apache_avro::types::Value;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::answers::{Refusal, UNSET, cut, error, json, page};
+use super::answers::{Refusal, UNSET, cut, error, json, page, says};
 use super::faults::{Call, Fault};
 use super::log::RawEvent;
 use super::receipts::Receipt;
@@ -59,6 +59,7 @@ pub(super) async fn publish(
     match fault {
         Some(Fault::LostAnswer) => cut(),
         Some(Fault::Nonsense) => page(200),
+        Some(Fault::Says(status, text)) => says(status, text),
         _ => answer.unwrap_or_else(HttpResponse::from),
     }
 }

@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 use sha2::Digest;
 
-use super::answers::{Refusal, UNSET, cut, error, json, page};
+use super::answers::{Refusal, UNSET, cut, error, json, page, says};
 use super::faults::{Call, Fault};
 use super::shared::Shared;
 use super::spool::{Incoming, Spooled};
@@ -258,6 +258,7 @@ pub(super) async fn post(
     match fault {
         Some(Fault::LostAnswer) => return cut(),
         Some(Fault::Nonsense) => return page(200),
+        Some(Fault::Says(status, text)) => return says(status, text),
         _ => {}
     }
     json(&json!({ "data": {
