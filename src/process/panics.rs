@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn only_the_first_panic_on_the_watched_thread_is_kept() {
         if std::env::var_os(OWN).is_none() {
-            let name = "backup::panics::tests::only_the_first_panic_on_the_watched_thread_is_kept";
+            let name = "process::panics::tests::only_the_first_panic_on_the_watched_thread_is_kept";
             let own = Command::new(std::env::current_exe().unwrap())
                 .args([name, "--exact", "--test-threads=1"])
                 .env(OWN, "1")

@@ -124,7 +124,10 @@ impl RestoreSettings {
     /// What the checkpoints of a restore of this selection belong to.
     pub fn restore_id(&self, selection: &Selection) -> RestoreId {
         let endpoint = &self.bucket.endpoint;
-        let place = |place: &Place| format!("{endpoint}/{}/{}", place.bucket, place.folder);
+        let place = |place: &Place| {
+            let whole = format!("{endpoint}/{}/{}", place.bucket, place.folder);
+            whole.trim_end_matches('/').to_owned()
+        };
         RestoreId {
             bucket: format!("{} {}", place(&self.reading.streams), place(&self.reading.events)),
             target: format!("{} {}", self.dispatcher.events, self.dispatcher.streams),
