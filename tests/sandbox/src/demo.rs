@@ -1,18 +1,25 @@
 //! The first thing that a newcomer sees: both servers, the program of production as a child process, live progress,
-//! and an audit of the bucket at the end.
+//! an audit of the bucket, and all of it once more the other way round: a restore into a second, empty dispatcher, and a
+//! comparison of both.
 
-use std::io::IsTerminal;
+mod display;
+mod table;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use comfy_table::{Cell, CellAlignment, Table, presets};
-use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::HumanCount;
 
+use self::display::Display;
+use self::table::{Half, table};
 use crate::audit::{Audit, Expected};
 use crate::child::{Ending, Program, Taken};
+use crate::comparison::Allowances;
 use crate::dispatcher::{self, StandInDispatcher};
 use crate::generator::{Shape, World};
+use crate::restored::{Restored, Restoring};
 use crate::s3::{self, S3Server};
 
 /// Which consumers belong to the backup.
@@ -36,7 +43,7 @@ pub struct Wanted {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 
-    /// Keep bucket, local state and log here; without it they are thrown away.
+    /// Keep bucket, local state and logs here; without it they are thrown away.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
 }
@@ -127,7 +134,7 @@ impl Stage {
     }
 }
 
-/// Runs it; returns whether all that was handed out is safe in the bucket.
+/// Runs it; returns whether all that was handed out is safe in the bucket, and came back from there.
 ///
 /// # Errors
 /// Something did not start, or the program ended otherwise than it should.
@@ -147,7 +154,7 @@ pub fn run(wanted: &Wanted) -> anyhow::Result<bool> {
     let begun = Instant::now();
     let taken = back_up(&stage, &base, &log).with_context(|| last_lines(&log))?;
     let elapsed = begun.elapsed();
-    eprintln!("The program ended in good order; looking at what lies in the bucket …");
+    eprintln!("The backup ended in good order; looking at what lies in the bucket …");
     let expected = Expected::handed_out(stage.dispatcher.shared(), CONSUMERS, false);
     let mut audit = Audit::of(&base.join("bucket"), BUCKETS, &expected)?;
     let again = stage.s3.counters().seen();
@@ -157,15 +164,54 @@ pub fn run(wanted: &Wanted) -> anyhow::Result<bool> {
             .iter()
             .map(|key| format!("{key} was written more than once")),
     );
-    println!("{}", table(&stage, &audit, elapsed, taken));
-    match audit.is_clean() {
-        true => println!("Every event is in a bundle, every stream is there, and its SHA-256 is right."),
-        false => println!("The bucket is NOT as it should be:\n{audit}"),
+    let backup = Half::of_backup(&stage, &audit, elapsed, taken);
+    eprintln!("The restore begins, into a second, empty stand-in dispatcher.");
+    let restored = restore(&stage, &base, &audit)?;
+    let restore_half = Half::of_restore(&restored, audit.stored_bytes);
+    println!("{}", table(&backup, &restore_half));
+    let is_good = audit.is_clean() && restored.faults.is_empty();
+    if is_good {
+        println!(
+            "Every event is in a bundle, every stream is there, and its SHA-256 is right. All of it came back: the \
+             second dispatcher has the same events in the same order, and the same streams, byte for byte."
+        );
+    }
+    if !audit.is_clean() {
+        println!("The bucket is NOT as it should be:\n{audit}");
+    }
+    if !restored.faults.is_empty() {
+        println!("What came back is NOT the same:");
+        restored.faults.iter().for_each(|fault| println!("  {fault}"));
     }
     if wanted.keep.is_some() {
         println!("Kept in {}.", base.display());
     }
-    Ok(audit.is_clean())
+    Ok(is_good)
+}
+
+/// Restores what is in the bucket into a second dispatcher, and compares both.
+fn restore(stage: &Stage, base: &Path, audit: &Audit) -> anyhow::Result<Restored> {
+    let first = stage.dispatcher.shared();
+    let allowances = Allowances::of_backup(first, &base.join("bucket"), BUCKETS, audit, &BTreeSet::new())?;
+    let settings = stage.settings().into_iter();
+    let display = Display::new(audit.events, audit.streams as u64);
+    let restored = Restoring {
+        first,
+        settings: settings.map(|(name, value)| (name.to_owned(), value)).collect(),
+        folder: &base.join("restore"),
+        allowances: &allowances,
+        forgets: false,
+    }
+    .run(
+        |settings, arguments, log| Program::start(settings, arguments, log),
+        |second| {
+            let (published, uploaded) = (second.publish_totals(), second.upload_totals());
+            let bytes = published.bytes + uploaded.bytes;
+            display.show((published.events, uploaded.taken), bytes, "put back");
+        },
+    )?;
+    display.end();
+    Ok(restored)
 }
 
 /// Runs the program until everything is in the bucket, and stops it.
@@ -195,7 +241,8 @@ fn watch(stage: &Stage, program: &mut Program) -> anyhow::Result<()> {
     let (mut last, mut moved) = ((0, 0), Instant::now());
     loop {
         let now = stage.progress();
-        display.show(now, stage);
+        let bytes = stage.s3.counters().progress("").1;
+        display.show((now.0, now.1 as u64), bytes, "uploaded");
         if now == (stage.events(), stage.streams) {
             display.end();
             return Ok(());
@@ -215,121 +262,6 @@ fn watch(stage: &Stage, program: &mut Program) -> anyhow::Result<()> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-}
-
-/// Two bars on a terminal, a line every two seconds elsewhere.
-enum Display {
-    Bars {
-        events: ProgressBar,
-        streams: ProgressBar,
-    },
-    Lines {
-        totals: (u64, u64),
-        next: std::cell::Cell<Instant>,
-    },
-}
-
-impl Display {
-    fn new(events: u64, streams: u64) -> Self {
-        if !std::io::stderr().is_terminal() {
-            return Self::Lines {
-                totals: (events, streams),
-                next: std::cell::Cell::new(Instant::now()),
-            };
-        }
-        let style = ProgressStyle::with_template("{prefix:>8} {bar:40} {human_pos:>9}/{human_len} {msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-        let both = MultiProgress::new();
-        let bar = |total, name| {
-            both.add(
-                ProgressBar::new(total)
-                    .with_style(style.clone())
-                    .with_prefix(name),
-            )
-        };
-        Self::Bars {
-            events: bar(events, "events"),
-            streams: bar(streams, "streams"),
-        }
-    }
-
-    fn show(&self, (events, streams): (u64, usize), stage: &Stage) {
-        let bytes = || HumanBytes(stage.s3.counters().progress("").1);
-        match self {
-            Self::Bars {
-                events: first,
-                streams: second,
-            } => {
-                first.set_position(events);
-                second.set_position(streams as u64);
-                second.set_message(format!("{} uploaded", bytes()));
-            }
-            Self::Lines { totals, next } if Instant::now() >= next.get() => {
-                next.set(Instant::now() + Duration::from_secs(2));
-                eprintln!(
-                    "events {events}/{}, streams {streams}/{}, {} uploaded",
-                    totals.0,
-                    totals.1,
-                    bytes()
-                );
-            }
-            Self::Lines { .. } => {}
-        }
-    }
-
-    fn end(&self) {
-        if let Self::Bars { events, streams } = self {
-            events.finish();
-            streams.finish();
-        }
-    }
-}
-
-fn table(stage: &Stage, audit: &Audit, elapsed: Duration, taken: Taken) -> Table {
-    let seconds = elapsed.as_secs_f64();
-    let (bytes_in, bytes_out) = (
-        stage.dispatcher.shared().bytes_out(),
-        stage.s3.counters().seen().bytes_in,
-    );
-    let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_FULL_CONDENSED)
-        .set_header(["what", "how much"]);
-    let duplicates = audit
-        .references
-        .saturating_sub((audit.streams + audit.missing) as u64);
-    for (what, how_much) in [
-        ("feeds", HumanCount(audit.feeds as u64).to_string()),
-        ("events", HumanCount(audit.events).to_string()),
-        ("bundles", HumanCount(audit.bundles as u64).to_string()),
-        ("streams", HumanCount(audit.streams as u64).to_string()),
-        ("duplicates dropped", HumanCount(duplicates).to_string()),
-        ("bytes in", HumanBytes(bytes_in).to_string()),
-        ("bytes out", HumanBytes(bytes_out).to_string()),
-        ("time", format!("{seconds:.1} s")),
-        (
-            "rate",
-            format!(
-                "{:.0} events/s, {}/s in",
-                audit.events as f64 / seconds,
-                HumanBytes((bytes_in as f64 / seconds) as u64)
-            ),
-        ),
-        (
-            "CPU time of the program",
-            format!("{:.1} s", taken.cpu.as_secs_f64()),
-        ),
-        (
-            "peak memory of the program",
-            HumanBytes(taken.peak_memory).to_string(),
-        ),
-    ] {
-        table.add_row([
-            Cell::new(what),
-            Cell::new(how_much).set_alignment(CellAlignment::Right),
-        ]);
-    }
-    table
 }
 
 /// The end of what the program printed, for an error.

@@ -74,6 +74,8 @@ impl Restoring<'_> {
         ] {
             settings.insert(name.to_owned(), value);
         }
+        // Time-outs in a hurry are for faults, of which there are none here.
+        settings.remove("FAULT_POINTS_HURRY");
         let log = self.folder.join("restore.log");
         let begun = Instant::now();
         // Whether a bucket may be empty is the comparison's to say.

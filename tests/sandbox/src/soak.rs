@@ -1,5 +1,6 @@
 //! `sandbox soak`: a long run through a small hit cache with faults sprinkled in, and what it took, sampled all the
-//! way: memory, open files and local state have to stay flat, and all of it has to be in the bucket at the end.
+//! way: memory, open files and local state have to stay flat, and all of it has to be in the bucket at the end, and to
+//! come back from there: it is restored into a second dispatcher, which keeps hashes only, and both are compared.
 //!
 //! Events and binaries are made on the fly; events are published as fast as the program takes them. The program is
 //! the one of production, in a process of its own. What happens to it on the way is in `course.rs`, what "flat"
@@ -9,6 +10,7 @@ mod course;
 mod flat;
 mod sample;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use actors::ports::LocalState;
@@ -22,6 +24,8 @@ use serde::Serialize;
 use self::course::{Course, Happened};
 use self::flat::Flat;
 use crate::audit::{Audit, Expected};
+use crate::comparison::Reason;
+use crate::restored::Restored;
 
 /// Which consumers belong to the backup.
 const CONSUMERS: &str = "backup-events-";
@@ -74,6 +78,16 @@ pub struct Figures {
     pub happened: Happened,
     /// How often the process was looked at.
     pub samples: usize,
+    /// Events that a restore has put into a second dispatcher, and are the same there.
+    pub restored_events: u64,
+    /// Streams, likewise.
+    pub restored_streams: u64,
+    /// What did not come back, and could not: why, and how often.
+    pub not_restored: BTreeMap<Reason, u64>,
+    /// How long the restore took.
+    pub restore_seconds: f64,
+    /// The most memory that the restore had resident, in bytes.
+    pub restore_peak_memory: u64,
     /// What has to stay flat.
     pub flat: Vec<Flat>,
     /// Rows that are left in local state.
@@ -97,7 +111,10 @@ pub fn run(wanted: &Wanted) -> anyhow::Result<bool> {
     eprintln!("looking at what lies in the bucket …");
     let expected = Expected::handed_out(course.dispatcher().shared(), CONSUMERS, false);
     let audit = Audit::of(&base.join("bucket"), BUCKETS, &expected)?;
-    let figures = figures(&course, &audit, left);
+    drop(expected);
+    eprintln!("restoring it into a second dispatcher …");
+    let restored = course.restore(&audit)?;
+    let figures = figures(&course, &audit, left, &restored);
     match wanted.json {
         true => println!("{}", serde_json::to_string_pretty(&figures)?),
         false => print(&figures),
@@ -125,10 +142,11 @@ fn last_words(log: &std::path::Path) -> String {
     )
 }
 
-fn figures(course: &Course, audit: &Audit, left: StateCounts) -> Figures {
+fn figures(course: &Course, audit: &Audit, left: StateCounts, restored: &Restored) -> Figures {
     let flat = flat::judge(course.samples());
     let mut misses: Vec<String> = flat.iter().filter_map(Flat::miss).collect();
     misses.extend(audit.faults.iter().cloned());
+    misses.extend(restored.faults.iter().map(|fault| format!("RESTORED: {fault}")));
     for (what, found, right) in [
         ("streams are pending", left.pending, 0),
         ("streams are set aside", left.failed, 0),
@@ -156,6 +174,11 @@ fn figures(course: &Course, audit: &Audit, left: StateCounts) -> Figures {
         seconds: course.elapsed().as_secs_f64(),
         happened: course.happened(),
         samples: course.samples().len(),
+        restored_events: restored.comparison.events,
+        restored_streams: restored.comparison.streams,
+        not_restored: restored.comparison.excused.clone(),
+        restore_seconds: restored.elapsed.as_secs_f64(),
+        restore_peak_memory: restored.taken.peak_memory,
         flat,
         left,
         misses,
@@ -178,6 +201,13 @@ fn print(figures: &Figures) {
         ("faults on order", count(figures.happened.faults)),
         ("times that the bucket was away", count(figures.happened.outages)),
         ("samples", count(figures.samples as u64)),
+        ("events restored, and the same", count(figures.restored_events)),
+        ("streams restored, and the same", count(figures.restored_streams)),
+        ("time of the restore", format!("{:.0} s", figures.restore_seconds)),
+        (
+            "peak memory of the restore",
+            HumanBytes(figures.restore_peak_memory).to_string(),
+        ),
     ] {
         table.add_row([
             Cell::new(what),
@@ -210,7 +240,10 @@ fn print(figures: &Figures) {
     }
     println!("{table}");
     match figures.misses.is_empty() {
-        true => println!("Nothing is lost, nothing is wrong, and nothing has grown."),
+        true => println!(
+            "Nothing is lost, nothing is wrong, and nothing has grown; and all of it came back, restored into a \
+             second, empty dispatcher, event by event and byte for byte, in order."
+        ),
         false => figures
             .misses
             .iter()

@@ -245,8 +245,9 @@ fn print(report: &Report) {
     if report.failed.is_empty() {
         println!(
             "Nothing is lost: what had reached local disk is in the bucket, byte for byte, and what had not falls \
-             into a suspect pull that was recorded, where a recheck finds it. All that is in the bucket came back: \
-             restored into a second, empty dispatcher, event by event and byte for byte, in order."
+             into a suspect pull that was recorded, where a recheck finds it. What is in the bucket came back: \
+             restored into a second, empty dispatcher, event by event and byte for byte, in order; but for events of a \
+             version that this dispatcher does not know, which are dead letters of the restore."
         );
     }
 }

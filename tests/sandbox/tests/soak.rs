@@ -20,6 +20,8 @@ fn what_a_long_run_takes_stays_flat_and_nothing_is_lost() {
     let number = |name: &str| figures[name].as_u64().unwrap();
     assert_eq!(number("events") + number("events_in_suspect_pulls"), 60_000);
     assert_eq!(number("streams") + number("missing"), 6000);
+    assert_eq!(number("restored_events"), number("events"));
+    assert_eq!(number("restored_streams"), number("streams"));
     assert_eq!(figures["happened"]["outages"], 2);
     assert!(figures["happened"]["starts"].as_u64() >= Some(3), "{figures:#}");
     assert_eq!(figures["flat"].as_array().unwrap().len(), 4);

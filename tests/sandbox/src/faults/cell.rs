@@ -1,11 +1,14 @@
-//! One cell: a start with the fault, a second one without it, and the audit.
+//! One cell: a start with the fault, a second one without it, the audit, and a restore.
 
 use std::time::{Duration, Instant};
+
+use anyhow::Context;
 
 use super::Launcher;
 use super::course::{Bounds, Bucket, Course, Expect, Until};
 use super::scene::{Local, Scene, Started};
 use super::world::World;
+use crate::comparison::Comparison;
 use crate::proxy::{Fault, Operation, Order, Spot};
 
 /// What a start says once its actors run, and so once it can be stopped in good order.
@@ -44,6 +47,9 @@ pub struct Report {
     pub logs: Vec<String>,
     /// How long it took.
     pub took: Duration,
+    /// What a restore of the bucket came to at the end, and how long it took; none where the bucket holds what
+    /// arrived, and not what was sent.
+    pub restored: Option<(Comparison, Duration)>,
 }
 
 impl Cell {
@@ -60,6 +66,7 @@ impl Cell {
             cell: self,
             wrong: Vec::new(),
             logs: Vec::new(),
+            restored: None,
         };
         if let Err(error) = run.all(program) {
             run.wrong.push(format!("{error:#}"));
@@ -73,6 +80,7 @@ impl Cell {
             },
             wrong: run.wrong,
             took: begun.elapsed(),
+            restored: run.restored,
         }
     }
 
@@ -119,6 +127,7 @@ struct Run<'a> {
     cell: &'a Cell,
     wrong: Vec<String>,
     logs: Vec<String>,
+    restored: Option<(Comparison, Duration)>,
 }
 
 impl Run<'_> {
@@ -145,6 +154,24 @@ impl Run<'_> {
         let local = scene.local_state()?;
         self.at_the_end(&scene, &expect, local)?;
         self.figures(&scene, &expect, local, &[first, second, prior]);
+        self.restore(&scene, program, &expect)
+    }
+
+    /// What is in the bucket comes back.
+    fn restore(&mut self, scene: &Scene, program: &Launcher, expect: &Expect) -> anyhow::Result<()> {
+        let missing = match expect.bucket {
+            Bucket::Whole => false,
+            Bucket::Without(_) => true,
+            // What arrived is not what was sent: there is nothing to compare it with but what arrived.
+            Bucket::OneAsReceived | Bucket::BulkAsReceived => return Ok(()),
+        };
+        let restored = scene
+            .restore(program, expect.lost, missing)
+            .context("the restore")?;
+        let faults = restored.faults.iter();
+        self.wrong
+            .extend(faults.map(|fault| format!("restored: {fault}")));
+        self.restored = Some((restored.comparison, restored.elapsed));
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{Cell, FOR_EVER, ONCE, Place, Report, Rule};
 use crate::child::PROGRAM;
+use crate::comparison::Comparison;
 use crate::proxy::Operation;
 
 /// What is to be run.
@@ -67,6 +68,21 @@ pub fn run(wanted: &Wanted) -> anyhow::Result<bool> {
             report.logs.iter().for_each(|log| eprintln!("{log}"));
         }
     }
+    let restored = || reports.iter().filter_map(|report| report.restored.as_ref());
+    let sum = |count: fn(&Comparison) -> u64| restored().map(|(same, _)| count(same)).sum::<u64>();
+    eprintln!(
+        "{} cells ended with a restore: {} events and {} streams came back the same, {} could not; it took {:.0} % of \
+         the time",
+        restored().count(),
+        sum(|same| same.events),
+        sum(|same| same.streams),
+        sum(Comparison::all_excused),
+        100.0 * restored().map(|(_, took)| took.as_secs_f64()).sum::<f64>()
+            / reports
+                .iter()
+                .map(|report| report.took.as_secs_f64())
+                .sum::<f64>()
+    );
     eprintln!(
         "{} cells in {:.0?}, {} went wrong",
         reports.len(),
@@ -85,6 +101,12 @@ fn as_json(report: &Report) -> serde_json::Value {
         "ok": report.wrong.is_empty(),
         "wrong": report.wrong,
         "seconds": report.took.as_secs_f64(),
+        "restored": report.restored.as_ref().map(|(same, took)| json!({
+            "events": same.events,
+            "streams": same.streams,
+            "not_restored": same.excused,
+            "seconds": took.as_secs_f64(),
+        })),
     })
 }
 

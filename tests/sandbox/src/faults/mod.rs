@@ -2,8 +2,9 @@
 //!
 //! A cell is a backup through proxies of which one spoils the requests of one kind, once or for as long as the first
 //! start runs. The program is then stopped, or ends by itself, and is started once more without the fault; at the end
-//! everything that arrived must be in the bucket, byte for byte, and nothing of it left over in local state. What each
-//! cell expects besides, in local state, statistics and exit codes, is its [`Course`].
+//! everything that arrived must be in the bucket, byte for byte, and nothing of it left over in local state; and it must
+//! come back from there, restored into a second dispatcher. What each cell expects besides, in local state, statistics
+//! and exit codes, is its [`Course`].
 
 mod cell;
 pub mod command;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::ToSocketAddrs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,10 @@ use super::Launcher;
 use super::world::{SOURCE, World};
 use crate::audit::{Audit, Expected};
 use crate::child::{Ending, Program};
+use crate::comparison::{Allowances, Reason};
 use crate::dispatcher::{self, Answer, Fate, StandInDispatcher};
 use crate::proxy::{Operation, Proxy};
+use crate::restored::{Restored, Restoring, Settings};
 use crate::s3::{self, S3Server};
 
 /// How much faster than in production time-outs go by.
@@ -189,6 +191,41 @@ impl Scene {
         }
         let expected = Expected::handed_out(self.dispatcher.shared(), CONSUMERS, false);
         Audit::of(&self.s3.config().root, PREFIX, &expected)
+    }
+
+    /// Restores what is in the bucket into a second dispatcher, past the proxies, and compares both. With `missing`,
+    /// streams that events name and that are not in the bucket were never there, as far as the program was told.
+    pub(super) fn restore(&self, program: &Launcher, lost: bool, missing: bool) -> anyhow::Result<Restored> {
+        let (first, audit) = (self.dispatcher.shared(), self.audit(lost)?);
+        let root = &self.s3.config().root;
+        let mut allowances = Allowances::of_backup(first, root, PREFIX, &audit, &BTreeSet::new())?;
+        allowances.allow_lost_answers(first, CONSUMERS);
+        for stream in audit.absent.iter().filter(|_| missing) {
+            allowances.allow_stream(stream, Reason::NotThere);
+        }
+        let mut settings: Settings = BTreeMap::new();
+        for (name, value) in &self.settings {
+            settings.insert((*name).to_owned(), value.clone());
+        }
+        settings.insert("BK__EXTERNAL_BACKUP__ENDPOINT".to_owned(), self.s3.endpoint());
+        let restoring = Restoring {
+            first,
+            settings,
+            folder: &self.folder.path().join("restore"),
+            allowances: &allowances,
+            forgets: false,
+        };
+        let start = |settings: &Settings, arguments: &[&str], log: &Path| {
+            let file = std::fs::File::create(log)?;
+            let mut command: Command = program();
+            command.args(arguments).env_clear().envs(settings);
+            command
+                .stdin(Stdio::null())
+                .stdout(file.try_clone()?)
+                .stderr(file);
+            Program::spawn(&mut command)
+        };
+        restoring.run(start, |_| {})
     }
 
     /// How many events arrived.

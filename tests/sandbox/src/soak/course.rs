@@ -1,6 +1,7 @@
 //! The course of a soak: events are published step by step, the next ones when the program has nearly taken those
 //! before, and each step has its trouble. The longest stretch, from [`WARM_UP`] on, is one process.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,9 +14,12 @@ use serde::Serialize;
 use super::flat::WARM_UP;
 use super::sample::Sample;
 use super::{BUCKETS, CONSUMERS, Wanted};
+use crate::audit::Audit;
 use crate::child::{Ending, Program};
+use crate::comparison::Allowances;
 use crate::dispatcher::{self, Call, Fate, Fault, StandInDispatcher};
 use crate::generator::{Shape, World};
+use crate::restored::{Restored, Restoring};
 use crate::s3::{self, Failure, Operation, S3Server};
 
 /// In how many steps events are published.
@@ -145,6 +149,26 @@ impl Course {
         }
         self.elapsed = self.begun.elapsed();
         Ok(())
+    }
+
+    /// Restores what is in the bucket into a second dispatcher, and compares both.
+    pub(super) fn restore(&self, audit: &Audit) -> anyhow::Result<Restored> {
+        let first = self.dispatcher.shared();
+        let bucket = self.base.join("bucket");
+        let mut allowances = Allowances::of_backup(first, &bucket, BUCKETS, audit, &BTreeSet::new())?;
+        allowances.allow_lost_answers(first, CONSUMERS);
+        let settings = self.settings.iter().cloned();
+        let restoring = Restoring {
+            first,
+            settings: settings.map(|(name, value)| (name.to_owned(), value)).collect(),
+            folder: &self.base.join("restore"),
+            allowances: &allowances,
+            forgets: true,
+        };
+        restoring.run(
+            |settings, arguments, log| Program::start(settings, arguments, log),
+            |_| {},
+        )
     }
 
     /// What goes wrong in this step.
