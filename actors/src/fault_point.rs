@@ -159,6 +159,8 @@ fault_points! {
     RestoreBundleBuried = "restore.bundle-buried",
     /// A bundle is done.
     RestoreBundleDone = "restore.bundle-done",
+    /// Everything has been gone through once, and the last pass begins.
+    RestoreLastPass = "restore.last-pass",
     /// The last pass is over, and the restore is not marked as finished.
     RestoreEnding = "restore.ending",
     /// All is written and flushed, and the database is not closed.

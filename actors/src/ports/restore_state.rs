@@ -119,6 +119,7 @@ impl std::ops::SubAssign for EventFigures {
     fn sub_assign(&mut self, less: Self) {
         self.bundles -= less.bundles;
         self.unreadable -= less.unreadable;
+        self.gone -= less.gone;
         self.events -= less.events;
         self.accepted -= less.accepted;
         self.refused -= less.refused;

@@ -240,6 +240,7 @@ impl Conductor {
         };
         self.pass(first, Stage::Streams, Stage::SystemEvents, Stage::Events)
             .await?;
+        fault_point::pass(FaultPoint::RestoreLastPass);
         let last = Pass::Last {
             since: self.task.begun.before(LOOK_BACK),
         };

@@ -14,6 +14,7 @@
 //! | What does a backup take? | [`measure`] |
 //! | How is a disk made full? | [`small_disk`] |
 //! | Is anything lost when the program is killed? | [`torture`] |
+//! | Is anything lost, or told twice, when a restore is killed? | [`torture_restore`] |
 //! | Does it take more and more? | [`soak`] |
 //! | How can the bucket be made to fail, and what did it see? | [`s3`] |
 //! | How are requests and answers spoiled on their way? | [`proxy`] |
@@ -36,5 +37,6 @@ pub mod small_disk;
 pub mod soak;
 pub mod testdata;
 pub mod torture;
+pub mod torture_restore;
 pub mod upgrade;
 pub mod validity;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use sandbox::demo::{self, Stage, Wanted};
-use sandbox::{child, faults, measure, soak, testdata, torture};
+use sandbox::{child, faults, measure, soak, testdata, torture, torture_restore};
 
 /// azul-backup on loopback: a stand-in dispatcher, an S3 server, and the program between them.
 #[derive(Debug, Parser)]
@@ -22,6 +22,8 @@ enum Task {
     Measure(measure::Wanted),
     /// Kill the program at random instants again and again, and look whether anything is lost.
     Torture(torture::Wanted),
+    /// The same with a restore: it is killed again and again, and then the second dispatcher has to hold everything.
+    TortureRestore(torture::Wanted),
     /// The servers of a measurement.
     #[command(hide = true)]
     MeasureServers(measure::servers::Wanted),
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Task::Faults(wanted) => faults::command::run(&wanted),
         Task::Measure(wanted) => measure::run(&wanted),
         Task::Torture(wanted) => torture::run(&wanted),
+        Task::TortureRestore(wanted) => torture_restore::run(&wanted),
         Task::MeasureServers(wanted) => measure::servers::serve(&wanted).map(|()| true),
         Task::Soak(wanted) => soak::run(&wanted),
         Task::Testdata { folder } => testdata::write(&folder).map(|()| true),

@@ -100,50 +100,73 @@ pub fn run(wanted: &Wanted) -> anyhow::Result<bool> {
 }
 
 fn torture(wanted: &Wanted, sandbox: &Path) -> anyhow::Result<Report> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    let jobs = wanted.jobs.unwrap_or(4 * cores).max(1).min(wanted.seeds as usize);
-    let (next, begun) = (AtomicU64::new(0), Instant::now());
-    let report = Mutex::new(Report::default());
+    let begun = Instant::now();
+    let mut report = Report::default();
     let progress = Progress::new(wanted.seeds);
-    std::thread::scope(|scope| {
-        let work = || -> anyhow::Result<()> {
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= wanted.seeds {
-                    return Ok(());
-                }
-                let (outcome, kept) = run_one(wanted, wanted.from + number, sandbox)?;
-                let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
-                report.add(outcome, kept);
-                progress.show(&report);
-            }
-        };
-        let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        let ended = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|_| anyhow::bail!("a run panicked")));
-        ended.collect::<anyhow::Result<Vec<()>>>()
-    })?;
+    run_seeds(
+        wanted,
+        "torture",
+        |seed, base| run::run(seed, base, sandbox),
+        |outcome| outcome.faults.is_empty(),
+        |outcome, kept| {
+            report.add(outcome, kept);
+            progress.show(
+                report.seeds,
+                report.all.kills,
+                report.all.lost,
+                report.failed.len(),
+            );
+        },
+    )?;
     progress.end();
-    let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.elapsed = begun.elapsed().as_secs_f64();
     report.failed.sort_by_key(|failed| failed.seed);
     Ok(report)
 }
 
-/// Runs a seed in a folder of its own, which goes if all was well.
-fn run_one(wanted: &Wanted, seed: u64, sandbox: &Path) -> anyhow::Result<(Outcome, Option<PathBuf>)> {
-    if let Some(keep) = &wanted.keep {
-        let base = keep.join(format!("seed-{seed}"));
-        std::fs::create_dir_all(&base)?;
-        return Ok((run::run(seed, &base, sandbox), Some(base)));
-    }
-    let base = tempfile::Builder::new()
-        .prefix(&format!("torture-{seed}-"))
-        .tempdir()?;
-    let outcome = run::run(seed, base.path(), sandbox);
-    let kept = (!outcome.faults.is_empty()).then(|| base.keep());
-    Ok((outcome, kept))
+/// Runs all seeds, many side by side, each in a folder of its own, which goes if all `is_well`; `take` is given what
+/// each came to, and where it is kept.
+pub(crate) fn run_seeds<O: Send>(
+    wanted: &Wanted,
+    name: &str,
+    run: impl Fn(u64, &Path) -> O + Sync,
+    is_well: impl Fn(&O) -> bool + Sync,
+    take: impl FnMut(O, Option<PathBuf>) + Send,
+) -> anyhow::Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let jobs = wanted.jobs.unwrap_or(4 * cores).max(1).min(wanted.seeds as usize);
+    let (next, take) = (AtomicU64::new(0), Mutex::new(take));
+    let run_one = |seed: u64| -> anyhow::Result<(O, Option<PathBuf>)> {
+        if let Some(keep) = &wanted.keep {
+            let base = keep.join(format!("seed-{seed}"));
+            std::fs::create_dir_all(&base)?;
+            return Ok((run(seed, &base), Some(base)));
+        }
+        let base = tempfile::Builder::new()
+            .prefix(&format!("{name}-{seed}-"))
+            .tempdir()?;
+        let outcome = run(seed, base.path());
+        let kept = (!is_well(&outcome)).then(|| base.keep());
+        Ok((outcome, kept))
+    };
+    let work = || -> anyhow::Result<()> {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= wanted.seeds {
+                return Ok(());
+            }
+            let (outcome, kept) = run_one(wanted.from + number)?;
+            let mut take = take.lock().unwrap_or_else(PoisonError::into_inner);
+            take(outcome, kept);
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        let ended = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| anyhow::bail!("a run panicked")));
+        ended.collect()
+    })
 }
 
 impl Report {
@@ -185,13 +208,13 @@ impl Report {
 }
 
 /// A bar on a terminal, a line for every tenth of the seeds elsewhere.
-enum Progress {
+pub(crate) enum Progress {
     Bar(ProgressBar),
     Lines { seeds: u64 },
 }
 
 impl Progress {
-    fn new(seeds: u64) -> Self {
+    pub(crate) fn new(seeds: u64) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self::Lines { seeds };
         }
@@ -201,27 +224,21 @@ impl Progress {
         Self::Bar(bar)
     }
 
-    fn show(&self, report: &Report) {
-        let all = &report.all;
-        let text = format!(
-            "{} kills, {} lost, {} failed",
-            all.kills,
-            all.lost,
-            report.failed.len()
-        );
+    pub(crate) fn show(&self, done: u64, kills: u64, lost: u64, failed: usize) {
+        let text = format!("{kills} kills, {lost} lost, {failed} failed");
         match self {
             Self::Bar(bar) => {
-                bar.set_position(report.seeds);
+                bar.set_position(done);
                 bar.set_message(text);
             }
-            Self::Lines { seeds } if report.seeds.is_multiple_of(seeds.div_ceil(10)) => {
-                eprintln!("{} of {seeds} seeds: {text}", report.seeds);
+            Self::Lines { seeds } if done.is_multiple_of(seeds.div_ceil(10)) => {
+                eprintln!("{done} of {seeds} seeds: {text}");
             }
             Self::Lines { .. } => {}
         }
     }
 
-    fn end(&self) {
+    pub(crate) fn end(&self) {
         if let Self::Bar(bar) = self {
             bar.finish();
         }
@@ -252,7 +269,7 @@ fn print(report: &Report) {
     }
 }
 
-fn table(header: [&str; 2], rows: impl IntoIterator<Item = (String, String)>) -> Table {
+pub(crate) fn table(header: [&str; 2], rows: impl IntoIterator<Item = (String, String)>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header);
     for (what, how_many) in rows {
@@ -263,7 +280,7 @@ fn table(header: [&str; 2], rows: impl IntoIterator<Item = (String, String)>) ->
 }
 
 /// In the order in which a run comes to the points.
-fn histogram(killed_after: &BTreeMap<String, u64>) -> Table {
+pub(crate) fn histogram(killed_after: &BTreeMap<String, u64>) -> Table {
     let names = FaultPoint::ALL.iter().map(|point| point.name());
     let rows = std::iter::once(run::BEFORE_THE_FIRST)
         .chain(names)

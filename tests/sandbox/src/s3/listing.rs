@@ -91,10 +91,12 @@ impl Walk {
             let (path, key) = (folder.join(&name), format!("{key}{name}"));
             match key.ends_with('/') {
                 true => self.enter(&path, key)?,
-                false => {
-                    let metadata = path.metadata()?;
-                    self.push(Entry::Object { key, metadata });
-                }
+                false => match path.metadata() {
+                    Ok(metadata) => self.push(Entry::Object { key, metadata }),
+                    // It was deleted just now.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                },
             }
         }
         Ok(())

@@ -16,7 +16,7 @@ use crate::comparison::Reason;
 use crate::generator::World;
 
 /// Where a process was killed that had not come to its first fault point.
-pub(super) const BEFORE_THE_FIRST: &str = "before the first";
+pub(crate) const BEFORE_THE_FIRST: &str = "before the first";
 
 /// How many requests a fault on order concerns.
 const SOME_REQUESTS: usize = 6;
@@ -236,7 +236,7 @@ fn await_first_pull(life: &mut Life) -> anyhow::Result<()> {
 }
 
 /// Waits until then, or until the program has ended by itself.
-fn sleep_until(then: Instant, life: &mut Life) -> anyhow::Result<()> {
+pub(crate) fn sleep_until(then: Instant, life: &mut Life) -> anyhow::Result<()> {
     const STEP: Duration = Duration::from_millis(10);
     loop {
         let left = then.saturating_duration_since(Instant::now());

@@ -60,6 +60,27 @@ pub struct Life {
 }
 
 impl Life {
+    /// Starts the program for the `number`th time, with its log and its trace in the folder `base`, and with these
+    /// fault points (as `FAULT_POINTS` has them); `sandbox` is the executable.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(
+        sandbox: &Path,
+        base: &Path,
+        number: usize,
+        mut settings: BTreeMap<String, String>,
+        arguments: &[&str],
+        points: &str,
+    ) -> io::Result<Self> {
+        let trace = base.join(format!("trace-{number}"));
+        let log = base.join(format!("program-{number}.log"));
+        settings.insert("FAULT_POINTS".to_owned(), points.to_owned());
+        settings.insert("FAULT_POINTS_TRACE".to_owned(), trace.display().to_string());
+        let program = Program::start_as(sandbox, settings, arguments, &log)?;
+        Ok(Self { program, trace, log })
+    }
+
     /// The fault points that it has passed; complete once it is dead.
     ///
     /// # Errors
@@ -176,13 +197,15 @@ impl Trial {
     /// It cannot be started.
     pub fn start(&mut self, points: &str) -> io::Result<Life> {
         self.lives += 1;
-        let trace = self.base.join(format!("trace-{}", self.lives));
-        let log = self.base.join(format!("program-{}.log", self.lives));
-        let mut settings = self.settings.clone();
-        settings.insert("FAULT_POINTS".to_owned(), points.to_owned());
-        settings.insert("FAULT_POINTS_TRACE".to_owned(), trace.display().to_string());
-        let program = Program::start_as(&self.sandbox, settings, &["backup"], &log)?;
-        Ok(Life { program, trace, log })
+        let settings = self.settings.clone();
+        Life::start(
+            &self.sandbox,
+            &self.base,
+            self.lives,
+            settings,
+            &["backup"],
+            points,
+        )
     }
 
     /// Notes what lies on local disk and in the bucket. To be called when the program is dead.
@@ -382,7 +405,7 @@ impl Trial {
 }
 
 /// The end of what the program logged, for an error.
-fn last_lines(log: &str) -> String {
+pub(crate) fn last_lines(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     format!(
         "the program's last words were:\n{}\n",
