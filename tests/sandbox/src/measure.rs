@@ -1,6 +1,6 @@
-//! `sandbox measure`: what the backup takes, end to end, against the bare work on the same bytes.
+//! `sandbox measure`: what backup and restore take, end to end, against the bare work on the same bytes.
 //!
-//! Three processes: the servers; the backup program of production, alone; and this one, which watches them and,
+//! Three processes: the servers; the program of production, alone; and this one, which watches them and,
 //! when they have ended, does the bare work. So machines can be compared by the ratio of two figures of one run.
 //!
 //! | case | what is backed up | targets |
@@ -11,76 +11,37 @@
 //! | `huge` | 40 workers with a binary of 1 GiB each; ended once 10 GiB are in the bucket | less than 256 MiB |
 //! | `wide-answers` | 52 feeds with an answer of 100 MB each, at once | 128 MiB |
 //!
+//! | case | what is restored | targets |
+//! | --- | --- | --- |
+//! | `restore-binaries` | 3,333 binaries of 300 KB, one third incompressible | 1.7 times the bare CPU time, 128 MiB |
+//! | `restore-large` | 20 incompressible binaries of 100 MB | the same |
+//! | `restore-events` | 100,000 events of 950 bytes, in bundles of 1,000 | the same |
+//! | `restore-small` | 100,000 binaries of 1 KB | 128 MiB |
+//! | `restore-huge` | 40 workers with a binary of 1 GiB each; ended once 10 GiB are with the dispatcher | less than 256 MiB |
+//!
 //! The short form is small enough for a test, looks into every object, and judges memory and completeness only.
 
 mod bare;
+mod case;
 mod load;
+mod program;
 pub mod servers;
 mod sink;
+mod well;
 
-use std::path::Path;
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, bail};
+use anyhow::Context;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde::Serialize;
 
+pub use self::case::Case;
 use self::load::{HUGE_AT_ONCE, Load};
-use self::servers::{Seen, Servers};
-use crate::child::{Ending, Program, Taken};
+use self::program::{Watched, ends_early};
+use self::servers::Servers;
 
 /// The word that makes the sandbox the process of the servers.
 pub const SERVERS: &str = "measure-servers";
 
 const MIB: u64 = 1024 * 1024;
-
-/// How much of the huge binaries has to be in the bucket before the program is told to end: memory has long peaked.
-const ENOUGH_OF_HUGE: u64 = 10 * 1024 * MIB;
-
-/// How long nothing may move.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Case {
-    /// 2,000 binaries of 300 KB, one third incompressible.
-    Binaries,
-    /// 20 incompressible binaries of 100 MB.
-    Large,
-    /// 100,000 events without new streams.
-    Events,
-    /// 40 workers, each with a binary of 1 GiB.
-    Huge,
-    /// 52 feeds with answers of 100 MB at once.
-    WideAnswers,
-}
-
-impl Case {
-    fn workers(self) -> usize {
-        match self {
-            Self::Huge => HUGE_AT_ONCE,
-            _ => 20,
-        }
-    }
-
-    /// The most memory, in bytes.
-    fn most_memory(self) -> u64 {
-        match self {
-            Self::Huge => 256 * MIB - 1,
-            _ => 128 * MIB,
-        }
-    }
-
-    /// The most CPU time, as a multiple of that of the bare work.
-    fn most_cpu(self) -> Option<f64> {
-        match self {
-            Self::Binaries | Self::Large => Some(1.7),
-            Self::Events => Some(2.5),
-            Self::Huge | Self::WideAnswers => None,
-        }
-    }
-}
 
 /// What is to be measured.
 #[derive(Clone, Debug, clap::Args)]
@@ -103,16 +64,16 @@ pub struct Wanted {
 pub struct Figures {
     /// Which case.
     pub case: Case,
-    /// Events that are in bundles.
+    /// Events that are on the other side: in bundles, or with the dispatcher.
     pub events: u64,
-    /// Streams that are in the bucket.
+    /// Streams that are there.
     pub streams: u64,
-    /// From the start of the program until all was in the bucket.
+    /// From the start of the program until all was there; for a restore, to its own end.
     pub seconds: f64,
-    /// Bytes that the dispatcher sent.
-    pub bytes_in: u64,
-    /// Bytes that the bucket received.
-    pub bytes_out: u64,
+    /// Bytes that the dispatcher sent or received.
+    pub content_bytes: u64,
+    /// Bytes that the bucket received or gave.
+    pub packed_bytes: u64,
     /// CPU time of the program, user and system.
     pub cpu_seconds: f64,
     /// CPU time of the bare work; `None` where it is not judged.
@@ -164,7 +125,7 @@ fn measure(case: Case, short: bool) -> anyhow::Result<Figures> {
     let mut servers = Servers::start(servers::Wanted { case, short })?;
     let folder = tempfile::tempdir()?;
     let log = folder.path().join("program.log");
-    let watched = back_up(case, short, &mut servers, folder.path(), &log).with_context(|| {
+    let watched = program::watched(case, short, &mut servers, folder.path(), &log).with_context(|| {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         format!(
@@ -172,14 +133,13 @@ fn measure(case: Case, short: bool) -> anyhow::Result<Figures> {
             lines[lines.len().saturating_sub(15)..].join("\n")
         )
     })?;
-    let complete = (watched.seen.received.events, watched.seen.received.streams)
-        == (servers.ready.events, servers.ready.streams);
     let wanted = (servers.ready.events, servers.ready.streams);
+    let complete = (watched.seen.arrived.events, watched.seen.arrived.streams) == wanted;
     // two gigabytes of content need not be there twice
     drop(servers);
-    let bare = match case.most_cpu() {
-        Some(_) => Some(bare::cpu(case, &Load::new(case, short)?).as_secs_f64()),
-        None => None,
+    let bare = match case.is_compared() {
+        true => Some(bare::cpu(case, &Load::new(case, short)?)?.as_secs_f64()),
+        false => None,
     };
     let mut figures = figures(case, &watched, bare);
     if !complete && !ends_early(case, short) {
@@ -187,13 +147,12 @@ fn measure(case: Case, short: bool) -> anyhow::Result<Figures> {
             .misses
             .push(format!("not all of {} events and {} streams", wanted.0, wanted.1));
     }
-    if case == Case::Huge && watched.seen.downloads_at_once < HUGE_AT_ONCE {
-        figures.misses.push(format!(
-            "only {} downloads at once",
-            watched.seen.downloads_at_once
-        ));
+    if case.is_huge() && watched.seen.streams_at_once < HUGE_AT_ONCE {
+        figures
+            .misses
+            .push(format!("only {} streams at once", watched.seen.streams_at_once));
     }
-    figures.misses.extend(watched.seen.received.faults);
+    figures.misses.extend(watched.seen.arrived.faults);
     judge(&mut figures, short);
     Ok(figures)
 }
@@ -202,11 +161,11 @@ fn figures(case: Case, watched: &Watched, bare: Option<f64>) -> Figures {
     let cpu = watched.taken.cpu.as_secs_f64();
     Figures {
         case,
-        events: watched.seen.received.events,
-        streams: watched.seen.received.streams,
+        events: watched.seen.arrived.events,
+        streams: watched.seen.arrived.streams,
         seconds: watched.elapsed.as_secs_f64(),
-        bytes_in: watched.seen.sent,
-        bytes_out: watched.seen.received.bytes,
+        content_bytes: watched.seen.dispatched,
+        packed_bytes: watched.seen.packed,
         cpu_seconds: cpu,
         bare_cpu_seconds: bare,
         ratio: bare.map(|bare| cpu / bare),
@@ -234,91 +193,13 @@ fn judge(figures: &mut Figures, short: bool) {
     }
 }
 
-/// What was seen of one run of the program.
-struct Watched {
-    seen: Seen,
-    elapsed: Duration,
-    taken: Taken,
-}
-
-fn back_up(
-    case: Case,
-    short: bool,
-    servers: &mut Servers,
-    folder: &Path,
-    log: &Path,
-) -> anyhow::Result<Watched> {
-    let mut program = Program::start(settings(case, servers, folder), &["backup"], log)?;
-    let begun = Instant::now();
-    let (mut moved, mut at) = (Instant::now(), (0, 0));
-    let (elapsed, seen) = loop {
-        let seen = servers.seen()?;
-        if is_enough(case, short, servers, &seen) {
-            break (begun.elapsed(), seen);
-        }
-        if let Some(ending) = program.poll()? {
-            bail!("the program ended early with {ending:?}");
-        }
-        let now = (seen.sent, seen.received.bytes);
-        if now != at {
-            (moved, at) = (Instant::now(), now);
-        } else if moved.elapsed() > PATIENCE {
-            bail!("nothing has moved for {PATIENCE:?}: {seen:?}");
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    program.signal(libc::SIGTERM);
-    match program.wait(Duration::from_secs(40))? {
-        Some(Ending::Exit(0)) => {}
-        ending => bail!("told to end, the program ended with {ending:?}"),
-    }
-    Ok(Watched {
-        seen,
-        elapsed,
-        taken: program.taken(),
-    })
-}
-
-fn is_enough(case: Case, short: bool, servers: &Servers, seen: &Seen) -> bool {
-    let all = seen.received.events >= servers.ready.events && seen.received.streams >= servers.ready.streams;
-    all || ends_early(case, short) && seen.received.bytes >= ENOUGH_OF_HUGE
-}
-
-/// Whether the program is told to end before everything is backed up.
-fn ends_early(case: Case, short: bool) -> bool {
-    case == Case::Huge && !short
-}
-
-fn settings(case: Case, servers: &Servers, folder: &Path) -> Vec<(&'static str, String)> {
-    let ready = &servers.ready;
-    let sources: Vec<String> = ready
-        .sources
-        .iter()
-        .map(|source| format!("{source}: {{}}"))
-        .collect();
-    vec![
-        ("BK__DISPATCHER_EVENTS", ready.dispatcher.clone()),
-        ("BK__EXTERNAL_BACKUP__ENDPOINT", ready.bucket.clone()),
-        ("BK__EXTERNAL_BACKUP__ACCESS_KEY", "sandbox".to_owned()),
-        ("BK__EXTERNAL_BACKUP__SECRET_KEY", "sandbox-secret".to_owned()),
-        ("BK__SOURCES", format!("sources: {{{}}}", sources.join(", "))),
-        (
-            "BK__LOCAL_DATA__ROOTDIR",
-            folder.join("state").display().to_string(),
-        ),
-        ("BK__EVENT_BATCH_SIZE", ready.batch.to_string()),
-        ("BK__STREAM_ROUTINE_COUNT", case.workers().to_string()),
-        // so that all answers come at once: there must be room for them on the disk
-        ("BK__JOURNAL_MAX_BYTES", "8GiB".to_owned()),
-    ]
-}
-
 fn table(all: &[Figures]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_header([
         "case",
         "events/s",
-        "MB/s in",
+        "objects/s",
+        "MB/s",
         "CPU s",
         "bare CPU s",
         "ratio (target)",
@@ -327,13 +208,14 @@ fn table(all: &[Figures]) -> Table {
     ]);
     for figures in all {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "—".to_owned());
-        let ratio = figures
-            .ratio
-            .zip(figures.most_ratio)
-            .map(|(ratio, most)| format!("{ratio:.2} ({most})"));
+        let ratio = figures.ratio.map(|ratio| match figures.most_ratio {
+            Some(most) => format!("{ratio:.2} ({most})"),
+            None => format!("{ratio:.2}"),
+        });
         let cells = [
             format!("{:.0}", figures.events as f64 / figures.seconds),
-            format!("{:.1}", figures.bytes_in as f64 / 1e6 / figures.seconds),
+            format!("{:.0}", figures.streams as f64 / figures.seconds),
+            format!("{:.1}", figures.content_bytes as f64 / 1e6 / figures.seconds),
             format!("{:.2}", figures.cpu_seconds),
             or_none(figures.bare_cpu_seconds.map(|bare| format!("{bare:.2}"))),
             or_none(ratio),

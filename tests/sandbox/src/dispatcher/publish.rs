@@ -33,6 +33,7 @@ pub(super) async fn publish(
     body: web::Bytes,
     shared: web::Data<Shared>,
 ) -> HttpResponse {
+    shared.count_bytes_in(body.len());
     let number = shared.receipts().request(body.len());
     let fault = shared.fault(Call::Publish);
     match fault {

@@ -63,6 +63,9 @@ pub struct Shared {
     held: AtomicUsize,
     hurry: u32,
     bytes_out: AtomicU64,
+    bytes_in: AtomicU64,
+    uploads: AtomicUsize,
+    uploads_peak: AtomicUsize,
     pub(super) arrival: Notify,
     changes: Mutex<u64>,
     change: Condvar,
@@ -88,6 +91,9 @@ impl Shared {
             held: AtomicUsize::new(0),
             hurry: hurry.max(1),
             bytes_out: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            uploads: AtomicUsize::new(0),
+            uploads_peak: AtomicUsize::new(0),
             arrival: Notify::new(),
             changes: Mutex::default(),
             change: Condvar::new(),
@@ -220,6 +226,34 @@ impl Shared {
     /// Bytes of bodies that were handed to connections.
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_bytes_in(&self, bytes: usize) {
+        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes of bodies that have come in, whatever became of them.
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn upload_begins(&self) {
+        let now = self.uploads.fetch_add(1, Ordering::Relaxed) + 1;
+        self.uploads_peak.fetch_max(now, Ordering::Relaxed);
+    }
+
+    pub(super) fn upload_ends(&self) {
+        self.uploads.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The most uploads that were under way at once.
+    pub fn uploads_at_once(&self) -> usize {
+        self.uploads_peak.load(Ordering::Relaxed)
+    }
+
+    /// How many streams it has.
+    pub fn stream_count(&self) -> usize {
+        self.streams().bodies.len()
     }
 
     /// Serves bulks of this model version from now on, as after an upgrade of Azul.

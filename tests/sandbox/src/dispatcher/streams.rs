@@ -132,6 +132,22 @@ impl Drop for UnderWay {
     }
 }
 
+/// Counts an upload as being under way for as long as it lives.
+struct ComingIn<'a>(&'a Shared);
+
+impl<'a> ComingIn<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.upload_begins();
+        Self(shared)
+    }
+}
+
+impl Drop for ComingIn<'_> {
+    fn drop(&mut self) {
+        self.0.upload_ends();
+    }
+}
+
 pub(super) async fn get(named: Named, request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
     let (source, label, sha256) = named.into_inner();
     let key = format!("{source}/{label}/{sha256}");
@@ -214,6 +230,7 @@ pub(super) async fn post(
     shared: web::Data<Shared>,
 ) -> HttpResponse {
     shared.receipts().uploaded.requests += 1;
+    let _coming_in = ComingIn::new(&shared);
     let fault = shared.fault(Call::Upload);
     match fault {
         Some(Fault::Status(status)) => return error(status, "failed", "a fault on order", UNSET),
@@ -228,6 +245,7 @@ pub(super) async fn post(
             return error(500, "failed to read request body", "unexpected EOF", UNSET);
         };
         hash.update(&piece);
+        shared.count_bytes_in(piece.len());
         if let Err(full) = incoming.take(&piece) {
             return error(500, "failed to store stream", &full.to_string(), UNSET);
         }

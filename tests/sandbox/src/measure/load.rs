@@ -1,14 +1,20 @@
-//! What is backed up in each case: events and binaries, the same ones from the same words on the command line, so
+//! What is backed up or restored in each case: events and binaries, the same ones from the same words on the command line, so
 //! that the process that serves them and the one that does the bare work on them agree.
 
 use std::sync::Arc;
 
+use actors::avro::ModelVersion;
+use actors::avro::join::bulk_of;
 use actors::feed::{Action, Feed, Model, SourceName};
+use actors::gzip::{AdaptiveGzip, SEGMENT};
+use actors::object_key::{BundleKey, ObjectKey};
 use actors::stream_id::StreamId;
 use actors::timestamp::Timestamp;
+use anyhow::Context;
 use bytes::Bytes;
 
 use super::Case;
+use super::well::Buckets;
 use crate::dispatcher::{Body, RawEvent, StandInDispatcher};
 use crate::generator::event::{
     Author, BinaryEvent, Datastream, DeleteEvent, Entity, Event, Hashes, InsertEvent, PathNode, Source,
@@ -17,6 +23,10 @@ use crate::generator::{Content, FeedEvents, Kind, Shape, World, mix};
 
 /// The model version of all bulks.
 const VERSION: i64 = 6;
+
+/// The buckets where a program looks that is told nothing else.
+const STREAMS: &str = "azul-backup-1-streams";
+const EVENTS: &str = "azul-backup-1-events";
 
 /// What stands in `info` of each event of wide answers.
 const WIDE_INFO: usize = 250_000;
@@ -37,12 +47,17 @@ fn size(case: Case, short: bool) -> Size {
         Case::Events => ((100_000, 0), (10_000, 0)),
         Case::Huge => ((1, 1 << 30), (1, 12 << 20)),
         Case::WideAnswers => ((400, 100), (40, 100)),
+        Case::RestoreBinaries => ((3333, 300_000), (200, 300_000)),
+        Case::RestoreLarge => ((20, 100_000_000), (10, 20_000_000)),
+        Case::RestoreEvents => ((100_000, 0), (10_000, 0)),
+        Case::RestoreSmall => ((100_000, 1000), (3000, 1000)),
+        Case::RestoreHuge => ((1, 1 << 30), (1, 12 << 20)),
     };
     let (events, binary) = if short { shorter } else { full };
     Size { events, binary }
 }
 
-/// How many binaries there are in [`Case::Huge`], one for each worker.
+/// How many binaries there are in a case with huge ones, one for each worker.
 pub(super) const HUGE_AT_ONCE: usize = 40;
 
 /// Everything of one case.
@@ -61,15 +76,21 @@ impl Load {
     pub(super) fn new(case: Case, short: bool) -> anyhow::Result<Self> {
         let size = size(case, short);
         let (sources, per_action, info) = match case {
-            Case::Binaries | Case::Large => (1, [size.events, 0, 0, 0, 0], 0),
-            Case::Events => (1, [0, 0, 0, 0, size.events], 0),
-            Case::Huge => (1, [0; 5], 0),
+            Case::Binaries
+            | Case::Large
+            | Case::RestoreBinaries
+            | Case::RestoreLarge
+            | Case::RestoreSmall => (1, [size.events, 0, 0, 0, 0], 0),
+            Case::Events | Case::RestoreEvents => (1, [0, 0, 0, 0, size.events], 0),
+            Case::Huge | Case::RestoreHuge => (1, [0; 5], 0),
             Case::WideAnswers => (10, [size.events; 5], WIDE_INFO),
         };
         let shape = Shape {
             system_events: 0,
             kinds: match case {
-                Case::Binaries => vec![Kind::Text, Kind::Executable, Kind::Packed],
+                Case::Binaries | Case::RestoreBinaries | Case::RestoreSmall => {
+                    vec![Kind::Text, Kind::Executable, Kind::Packed]
+                }
                 _ => vec![Kind::Packed],
             },
             info_bytes: info,
@@ -88,7 +109,7 @@ impl Load {
             batch: size.events.min(1000),
         };
         match case {
-            Case::Huge => load.add_huge(size.binary)?,
+            Case::Huge | Case::RestoreHuge => load.add_huge(size.binary)?,
             Case::WideAnswers => load.add_system(size.events),
             _ => {}
         }
@@ -134,12 +155,20 @@ impl Load {
         &self.world.shape().sources
     }
 
+    /// Events that are to come to the other side.
     pub(super) fn events(&self) -> u64 {
+        if self.case.restores() && self.case != Case::RestoreEvents {
+            return 0;
+        }
         let generated: u64 = self.world.feeds().iter().map(|feed| feed.len()).sum();
         generated + self.more.len() as u64
     }
 
+    /// Streams that are to come to the other side.
     pub(super) fn streams(&self) -> u64 {
+        if self.case == Case::RestoreEvents {
+            return 0;
+        }
         let huge = self.huge.as_ref().map_or(0, |(_, streams)| streams.len());
         (self.world.binaries().count() + huge) as u64
     }
@@ -178,18 +207,71 @@ impl Load {
 
     /// The events of each bundle, encoded and joined: of cases that are about events.
     pub(super) fn bundles(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.named_bundles().map(|(_, events)| events)
+    }
+
+    /// The same with their keys.
+    fn named_bundles(&self) -> impl Iterator<Item = (BundleKey, Vec<u8>)> {
         self.world.feeds().into_iter().flat_map(move |feed| {
             let starts = (0..feed.len()).step_by(self.batch.max(1) as usize);
             let batch = self.batch;
             starts.map(move |start| {
-                let mut bulk = Vec::new();
-                for number in start..feed.len().min(start + batch) {
+                let (mut bulk, end) = (Vec::new(), feed.len().min(start + batch));
+                for number in start..end {
                     plain(&feed, number).encode(&mut bulk, VERSION);
                 }
-                bulk
+                let last = plain(&feed, end - 1);
+                let time = Timestamp::from_micros(last.timestamp());
+                let key = BundleKey::new(feed.feed().clone(), time, end - start, last.kafka_key());
+                (key, bulk)
             })
         })
     }
+
+    /// The objects of a backup of all this, whose bundles are bulks of the present version: each with its key.
+    pub(super) fn objects(&self) -> impl Iterator<Item = (ObjectKey, Bytes)> {
+        let streams = self.world.binaries().filter(|_| self.case != Case::RestoreEvents);
+        let streams = streams.map(|binary| (binary.stream.clone().into(), packed(&binary.content.bytes())));
+        let huge = self.huge.iter().flat_map(|(content, streams)| {
+            let object = packed(&content.bytes());
+            streams
+                .iter()
+                .map(move |stream| (stream.clone().into(), object.clone()))
+        });
+        let bundles = self.named_bundles().filter(|_| self.case == Case::RestoreEvents);
+        let bundles = bundles.map(|(key, events)| {
+            let bulk = bulk_of(ModelVersion::V6, key.count(), &events);
+            (key.into(), packed(&bulk))
+        });
+        streams.chain(huge).chain(bundles)
+    }
+
+    /// The same, in the buckets where a restore looks for them.
+    pub(super) fn bucket(&self) -> anyhow::Result<Buckets> {
+        let mut buckets = Buckets::default();
+        for name in [STREAMS, EVENTS] {
+            buckets.insert(name.to_owned(), Default::default());
+        }
+        for (key, object) in self.objects() {
+            let name = match key {
+                ObjectKey::Stream(_) => STREAMS,
+                ObjectKey::Bundle(_) => EVENTS,
+            };
+            let bucket = buckets.get_mut(name).context("a bucket that is not there")?;
+            bucket.insert(key.to_string(), object);
+        }
+        Ok(buckets)
+    }
+}
+
+/// As the backup packs it.
+fn packed(content: &[u8]) -> Bytes {
+    let (mut gzip, mut packed) = (AdaptiveGzip::new(), Vec::new());
+    for piece in content.chunks(SEGMENT) {
+        gzip.push(piece, &mut packed);
+    }
+    gzip.finish(&mut packed);
+    packed.into()
 }
 
 /// A generated event without features: of about 950 bytes.

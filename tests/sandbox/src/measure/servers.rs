@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::load::Load;
 use super::sink::{Received, Sink};
+use super::well::Well;
 use super::{Case, SERVERS};
 use crate::dispatcher::{self, StandInDispatcher};
 
@@ -24,7 +25,7 @@ pub struct Wanted {
     pub short: bool,
 }
 
-/// Where the servers are, and what there is to back up.
+/// Where the servers are, and what there is to back up or to restore.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ready {
     pub(super) dispatcher: String,
@@ -38,11 +39,68 @@ pub(super) struct Ready {
 /// What the servers have seen.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Seen {
-    pub(super) received: Received,
-    /// Bytes that the dispatcher has sent.
-    pub(super) sent: u64,
-    /// The most downloads that were under way at once.
-    pub(super) downloads_at_once: usize,
+    /// What has come to where it was to go.
+    pub(super) arrived: Received,
+    /// Bytes that the dispatcher has sent or received.
+    pub(super) dispatched: u64,
+    /// Bytes that the bucket has received or given.
+    pub(super) packed: u64,
+    /// The most downloads from the dispatcher, or uploads to it, that were under way at once.
+    pub(super) streams_at_once: usize,
+}
+
+/// Where the backup is written to, or read from.
+enum Bucket {
+    Sink(Sink),
+    Well(Well),
+}
+
+impl Bucket {
+    fn endpoint(&self) -> String {
+        match self {
+            Self::Sink(sink) => sink.endpoint(),
+            Self::Well(well) => well.endpoint(),
+        }
+    }
+
+    fn seen(&self, dispatcher: &StandInDispatcher) -> Seen {
+        let shared = dispatcher.shared();
+        match self {
+            Self::Sink(sink) => {
+                let arrived = sink.received();
+                Seen {
+                    dispatched: shared.bytes_out(),
+                    packed: arrived.bytes,
+                    streams_at_once: dispatcher.all_downloads().1,
+                    arrived,
+                }
+            }
+            Self::Well(well) => Seen {
+                arrived: restored(dispatcher),
+                dispatched: shared.bytes_in(),
+                packed: well.given(),
+                streams_at_once: shared.uploads_at_once(),
+            },
+        }
+    }
+}
+
+/// What was restored. Nothing may come twice.
+fn restored(dispatcher: &StandInDispatcher) -> Received {
+    let shared = dispatcher.shared();
+    let (published, uploaded) = (shared.publish_totals(), shared.upload_totals());
+    let streams = shared.stream_count() as u64;
+    let mut faults = Vec::new();
+    if uploaded.taken > streams {
+        faults.push(format!("{} uploads of {streams} streams", uploaded.taken));
+    }
+    Received {
+        events: published.events,
+        bundles: published.requests,
+        streams,
+        bytes: shared.bytes_in(),
+        faults,
+    }
 }
 
 /// Serves until the input ends: the whole of the process.
@@ -53,8 +111,17 @@ pub fn serve(wanted: &Wanted) -> anyhow::Result<()> {
     let load = Load::new(wanted.case, wanted.short)?;
     let dispatcher =
         StandInDispatcher::start(dispatcher::Config::default()).context("the dispatcher does not start")?;
-    load.fill(&dispatcher);
-    let bucket = Sink::start(wanted.short).context("the bucket does not start")?;
+    let bucket = match wanted.case.restores() {
+        true => {
+            dispatcher.shared().set_forgets(true);
+            Well::start(load.bucket()?).map(Bucket::Well)
+        }
+        false => {
+            load.fill(&dispatcher);
+            Sink::start(wanted.short).map(Bucket::Sink)
+        }
+    };
+    let bucket = bucket.context("the bucket does not start")?;
     say(&Ready {
         dispatcher: dispatcher.url(),
         bucket: bucket.endpoint(),
@@ -65,11 +132,7 @@ pub fn serve(wanted: &Wanted) -> anyhow::Result<()> {
     })?;
     for line in std::io::stdin().lines() {
         line?;
-        say(&Seen {
-            received: bucket.received(),
-            sent: dispatcher.shared().bytes_out(),
-            downloads_at_once: dispatcher.all_downloads().1,
-        })?;
+        say(&bucket.seen(&dispatcher))?;
     }
     Ok(())
 }
