@@ -36,7 +36,11 @@ fn six_bad_events_of_a_thousand_cost_six_dead_letters_and_few_requests() {
     let ended = scene.restore(&[]).is(3);
 
     let bad = [0, 1, LONG_TEXT, 499, TOO_LARGE, 999];
-    let lost: Vec<_> = ended.letters.iter().map(|(letter, _)| letter.event.unwrap()).collect();
+    let lost: Vec<_> = ended
+        .letters
+        .iter()
+        .map(|(letter, _)| letter.event.unwrap())
+        .collect();
     assert_eq!(lost, bad);
     for (letter, kept) in &ended.letters {
         let number = letter.event.unwrap();
@@ -50,11 +54,16 @@ fn six_bad_events_of_a_thousand_cost_six_dead_letters_and_few_requests() {
         let event = &events[usize::try_from(number).unwrap()];
         assert_eq!(letter.kafka_key.as_deref(), Some(event.kafka_key.as_str()));
         let kept = kept.as_ref().unwrap();
-        assert!(memchr::memmem::find(kept, &event.bytes).is_some(), "event {number} is not kept");
+        assert!(
+            memchr::memmem::find(kept, &event.bytes).is_some(),
+            "event {number} is not kept"
+        );
     }
 
     let good = (0..1000).filter(|number| !bad.contains(number));
-    let good: Vec<&str> = good.map(|number| events[number as usize].kafka_key.as_str()).collect();
+    let good: Vec<&str> = good
+        .map(|number| events[number as usize].kafka_key.as_str())
+        .collect();
     assert_eq!(scene.published(&feed), good);
     assert_eq!(ended.events(), [1000, 994, 0, 0, 6]);
     assert_eq!(ended.told["sums_hold"], true);

@@ -47,12 +47,7 @@ pub struct Event {
 }
 
 /// The event number `number` of a feed, `number` seconds after the first, in this version.
-pub fn event_in(
-    feed: &Feed,
-    version: ModelVersion,
-    number: u64,
-    change: impl FnOnce(&mut Value),
-) -> Event {
+pub fn event_in(feed: &Feed, version: ModelVersion, number: u64, change: impl FnOnce(&mut Value)) -> Event {
     let kafka_key = format!("{number:032x}");
     let timestamp = Timestamp::from_micros(1_753_855_379_000_000 + 1_000_000 * number.cast_signed());
     let author = json!({"name": "gen", "version": "1", "category": "plugin"});

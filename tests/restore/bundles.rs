@@ -9,7 +9,9 @@ use crate::scene::Scene;
 
 fn events_at(feed: &Feed, first: u64, times: &[&str]) -> Vec<Event> {
     let events = times.iter().zip(first..).map(|(time, number)| {
-        let changed = event_in(feed, ModelVersion::V6, number, |event| event["timestamp"] = (*time).into());
+        let changed = event_in(feed, ModelVersion::V6, number, |event| {
+            event["timestamp"] = (*time).into()
+        });
         Event {
             timestamp: time.parse().unwrap(),
             ..changed
@@ -46,13 +48,21 @@ fn bundles_that_list_in_the_wrong_order_are_restored_in_the_order_of_time() {
     let ended = scene.restore(&[]).is(0);
     let expected: Vec<String> = (0..7).map(|number| format!("{number:032x}")).collect();
     assert_eq!(scene.published(&feed), expected);
-    assert_eq!((ended.events(), ended.figure("all_events/bundles")), ([7, 7, 0, 0, 0], 7));
+    assert_eq!(
+        (ended.events(), ended.figure("all_events/bundles")),
+        ([7, 7, 0, 0, 0], 7)
+    );
 }
 
 #[test]
 fn bundles_of_every_model_version_are_restored_and_an_unknown_one_is_a_dead_letter() {
     let scene = Scene::new(&["samples"]).set("BK__RESTORE_TYPE", "events");
-    let feeds = ["samples/binary/sourced", "system/insert/default", "system/delete/default"].map(feed);
+    let feeds = [
+        "samples/binary/sourced",
+        "system/insert/default",
+        "system/delete/default",
+    ]
+    .map(feed);
     let mut lost = Vec::new();
     for feed in &feeds {
         for (place, version) in ModelVersion::ALL.into_iter().enumerate() {
@@ -66,8 +76,15 @@ fn bundles_of_every_model_version_are_restored_and_an_unknown_one_is_a_dead_lett
     }
     let ended = scene.restore(&[]).is(3);
     lost.sort();
-    let letters: Vec<_> = ended.lost().iter().map(|(key, event, _)| ((*key).to_owned(), *event)).collect();
-    assert_eq!(letters, lost.into_iter().map(|key| (key, None)).collect::<Vec<_>>());
+    let letters: Vec<_> = ended
+        .lost()
+        .iter()
+        .map(|(key, event, _)| ((*key).to_owned(), *event))
+        .collect();
+    assert_eq!(
+        letters,
+        lost.into_iter().map(|key| (key, None)).collect::<Vec<_>>()
+    );
     for feed in &feeds {
         let expected = [0, 1, 2, 10, 11, 12, 20, 21, 22].map(|number| format!("{number:032x}"));
         assert_eq!(scene.published(feed), expected);
@@ -97,7 +114,10 @@ fn odd_bundles_of_the_older_program_are_read() {
     scene.put(EVENTS, &key, &gzip(&bulk(6, &none, Layout::Sized)));
     let ended = scene.restore(&[]).is(0);
     assert_eq!(scene.published(&feed), [keys(&nameless), keys(&members)].concat());
-    assert_eq!((ended.events(), ended.figure("all_events/bundles")), ([7, 7, 0, 0, 0], 3));
+    assert_eq!(
+        (ended.events(), ended.figure("all_events/bundles")),
+        ([7, 7, 0, 0, 0], 3)
+    );
 }
 
 #[test]
@@ -107,15 +127,22 @@ fn encrypted_objects_in_folders_of_one_bucket_are_restored() {
         .set("BK__EXTERNAL_BACKUP__AES_STATE", "readonly")
         .set("BK__EXTERNAL_BACKUP__AES_KEY", AES_KEY);
     let feed = feed("samples/binary/sourced");
-    let stream = |content: &[u8]| {
-        format!("samples/content/{}", actors::stream_id::Sha256::of(content))
-    };
-    let put = |folder: &str, key: &str, bytes: &[u8]| scene.put("everything", &format!("{folder}/{key}"), bytes);
+    let stream = |content: &[u8]| format!("samples/content/{}", actors::stream_id::Sha256::of(content));
+    let put =
+        |folder: &str, key: &str, bytes: &[u8]| scene.put("everything", &format!("{folder}/{key}"), bytes);
     put(STREAMS, &stream(b"plain"), &gzip(b"plain"));
-    put(STREAMS, &format!("{}.aesc1", stream(b"sealed")), &sealed(&gzip(b"sealed")));
+    put(
+        STREAMS,
+        &format!("{}.aesc1", stream(b"sealed")),
+        &sealed(&gzip(b"sealed")),
+    );
     // Both forms of one object: the plain one is as good as the other.
     put(STREAMS, &stream(b"both"), &gzip(b"both"));
-    put(STREAMS, &format!("{}.aesc1", stream(b"both")), &sealed(&gzip(b"both")));
+    put(
+        STREAMS,
+        &format!("{}.aesc1", stream(b"both")),
+        &sealed(&gzip(b"both")),
+    );
     let mut bundles = Vec::new();
     for number in 0..3 {
         let last = event(&feed, number);

@@ -33,7 +33,9 @@ struct World {
 impl World {
     fn new(settings: &[(&str, &str)]) -> Self {
         let scene = Scene::new(&["samples"]).spoilable();
-        let scene = settings.iter().fold(scene, |scene, (name, value)| scene.set(name, value));
+        let scene = settings
+            .iter()
+            .fold(scene, |scene, (name, value)| scene.set(name, value));
         let put = |content: &[u8]| scene.put_stream("samples", "content", content);
         let mut streams: Vec<String> = (0..5).map(|n| put(format!("binary {n}").as_bytes())).collect();
         let packed = Content {
@@ -55,7 +57,9 @@ impl World {
             feed,
         };
         for bundle in 0..3 {
-            let events: Vec<Event> = (0..4).map(|number| event(&world.feed, 4 * bundle + number)).collect();
+            let events: Vec<Event> = (0..4)
+                .map(|number| event(&world.feed, 4 * bundle + number))
+                .collect();
             let key = world.scene.put_bundle(&world.feed, &events);
             world.bundles.push((key, events));
         }
@@ -169,7 +173,11 @@ impl Row {
         let mut world = World::new(&self.settings);
         (self.spoil)(&mut world, times);
         let expected = expect(&world);
-        let cell = format!("{}, {}", self.name, if times == EVER { "for good" } else { "once" });
+        let cell = format!(
+            "{}, {}",
+            self.name,
+            if times == EVER { "for good" } else { "once" }
+        );
         let mut ended = world.scene.restore(&[]);
         if matches!(expected, Outcome::Stops) {
             if ended.code != Some(1) {
@@ -184,7 +192,12 @@ impl Row {
         let wrong = world.wrong(&ended, &expected);
         match wrong.is_empty() {
             true => Ok(()),
-            false => Err(format!("{cell}: {}\n{}\n{}", wrong.join("; "), ended.told, ended.log)),
+            false => Err(format!(
+                "{cell}: {}\n{}\n{}",
+                wrong.join("; "),
+                ended.told,
+                ended.log
+            )),
         }
     }
 }
@@ -213,16 +226,28 @@ impl World {
         let letters = self.letters(&lost);
         same("dead letters", &of_letters(ended), &letters);
         let unexplained = ended.lost().into_iter().filter(|(.., why)| !why.contains(reason));
-        same("other reasons", &unexplained.collect::<Vec<_>>(), &Vec::<()>::new());
+        same(
+            "other reasons",
+            &unexplained.collect::<Vec<_>>(),
+            &Vec::<()>::new(),
+        );
 
         let gone = |key: &str| letters.iter().any(|(letter, _)| letter == key);
         let streams = |keys: &[String]| {
             let keys = keys.iter().filter(|key| !gone(key));
             keys.map(|key| plain(key).to_owned()).collect::<Vec<_>>()
         };
-        same("streams", &streams(&self.scene.uploaded()), &streams(&self.streams));
+        same(
+            "streams",
+            &streams(&self.scene.uploaded()),
+            &streams(&self.streams),
+        );
         let dead = self.streams.iter().filter(|key| gone(key)).count() as u64;
-        same("streams told", &ended.streams(), &[self.streams.len() as u64 - dead, 0, dead]);
+        same(
+            "streams told",
+            &ended.streams(),
+            &[self.streams.len() as u64 - dead, 0, dead],
+        );
 
         let mut keys = Vec::new();
         let mut unread = 0;
@@ -237,8 +262,16 @@ impl World {
         }
         same("events", &self.scene.published(&self.feed), &keys);
         let [events, accepted, refused, told_filtered, dead] = ended.events();
-        same("events told", &(events, accepted, told_filtered), &(12, keys.len(), filtered.len()));
-        same("events told as lost", &(refused + dead), &(12 - keys.len() - filtered.len()));
+        same(
+            "events told",
+            &(events, accepted, told_filtered),
+            &(12, keys.len(), filtered.len()),
+        );
+        same(
+            "events told as lost",
+            &(refused + dead),
+            &(12 - keys.len() - filtered.len()),
+        );
         same("bundles unread", &ended.figure("all_events/unreadable"), &unread);
         same("sums hold", &ended.told["sums_hold"], &true);
         for (letter, event) in &ended.letters {
@@ -248,7 +281,9 @@ impl World {
                 Some(&events[usize::try_from(event).unwrap()].bytes)
             });
             let whole = own.is_none_or(|own| {
-                event.as_ref().is_some_and(|kept| kept.windows(own.len()).any(|part| part == own))
+                event
+                    .as_ref()
+                    .is_some_and(|kept| kept.windows(own.len()).any(|part| part == own))
             });
             same("event kept", &(kept == letter.event_bytes, whole), &(true, true));
         }
@@ -265,9 +300,9 @@ impl World {
                     letters.push((self.bundles[*bundle].0.clone(), Some(*place as u64)));
                 }
                 Lost::EveryEvent => letters.extend(
-                    all_events().into_iter().map(|(bundle, place)| {
-                        (self.bundles[bundle].0.clone(), Some(place as u64))
-                    }),
+                    all_events()
+                        .into_iter()
+                        .map(|(bundle, place)| (self.bundles[bundle].0.clone(), Some(place as u64))),
                 ),
             }
         }
@@ -283,7 +318,9 @@ fn plain(key: &str) -> &str {
 
 fn of_letters(ended: &Ended) -> Vec<(String, Option<u64>)> {
     let letters = ended.letters.iter();
-    let mut letters: Vec<_> = letters.map(|(letter, _)| (letter.key.clone(), letter.event)).collect();
+    let mut letters: Vec<_> = letters
+        .map(|(letter, _)| (letter.key.clone(), letter.event))
+        .collect();
     letters.sort();
     letters
 }

@@ -31,7 +31,10 @@ fn scene() -> Scene {
 
 fn posts(scene: &Scene, what: impl Fn(&Arrival) -> bool) -> Vec<usize> {
     let arrivals = scene.dispatcher.shared().arrivals();
-    let posts = arrivals.iter().enumerate().filter(|(_, arrival)| arrival.method == "POST" && what(arrival));
+    let posts = arrivals
+        .iter()
+        .enumerate()
+        .filter(|(_, arrival)| arrival.method == "POST" && what(arrival));
     posts.map(|(place, _)| place).collect()
 }
 
@@ -46,7 +49,9 @@ fn streams_come_before_events_and_system_before_the_others() {
     };
     let of_model = |model: &str| {
         let model = format!("model={model}&");
-        posts(&scene, |arrival| arrival.path == "/api/v2/event" && arrival.query.contains(&model))
+        posts(&scene, |arrival| {
+            arrival.path == "/api/v2/event" && arrival.query.contains(&model)
+        })
     };
     let groups = [
         of_source("alpha"),

@@ -60,9 +60,7 @@ impl Scene {
             ("BK__RETRY_COUNT", "3".to_owned()),
             ("BK__RETRY_AVERAGE_DELAY_MS", "10".to_owned()),
         ];
-        let settings = settings
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value));
+        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value));
         Self {
             dispatcher,
             s3,

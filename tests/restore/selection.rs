@@ -9,7 +9,10 @@ use crate::bucket::{event, feed};
 use crate::scene::Scene;
 
 fn named(numbers: impl IntoIterator<Item = u64>) -> Vec<String> {
-    numbers.into_iter().map(|number| format!("{number:032x}")).collect()
+    numbers
+        .into_iter()
+        .map(|number| format!("{number:032x}"))
+        .collect()
 }
 
 fn scene() -> Scene {
@@ -44,8 +47,16 @@ fn a_source_an_action_a_label_choose() {
             vec![alpha("content", "alpha"), alpha("text", "text of alpha")],
             vec!["alpha/binary/mapped", "alpha/binary/sourced"],
         ),
-        (vec!["--source", "alpha", "--label", "text"], vec![alpha("text", "text of alpha")], vec![]),
-        (vec!["--action", "mapped"], vec![], vec!["alpha/binary/mapped", "zoo/binary/mapped"]),
+        (
+            vec!["--source", "alpha", "--label", "text"],
+            vec![alpha("text", "text of alpha")],
+            vec![],
+        ),
+        (
+            vec!["--action", "mapped"],
+            vec![],
+            vec!["alpha/binary/mapped", "zoo/binary/mapped"],
+        ),
         (vec!["--model", "insert"], vec![], vec!["system/insert/default"]),
         (vec!["--source", "system"], vec![], vec!["system/insert/default"]),
     ] {
@@ -53,7 +64,10 @@ fn a_source_an_action_a_label_choose() {
         let ended = scene.restore(&options).is(0);
         let mut found = feeds(&scene);
         found.sort();
-        assert_eq!((scene.uploaded(), found), (streams, events.iter().map(ToString::to_string).collect()));
+        assert_eq!(
+            (scene.uploaded(), found),
+            (streams, events.iter().map(ToString::to_string).collect())
+        );
         assert!(ended.letters.is_empty());
     }
 }
@@ -62,8 +76,13 @@ fn a_source_an_action_a_label_choose() {
 fn a_window_of_time_cuts_inside_a_bundle() {
     let scene = scene();
     let chosen = feed("alpha/binary/sourced");
-    let (since, until) = (event(&chosen, 3).timestamp.to_string(), event(&chosen, 13).timestamp.to_string());
-    let options = ["--source", "alpha", "--action", "sourced", "--since", &since, "--until", &until];
+    let (since, until) = (
+        event(&chosen, 3).timestamp.to_string(),
+        event(&chosen, 13).timestamp.to_string(),
+    );
+    let options = [
+        "--source", "alpha", "--action", "sourced", "--since", &since, "--until", &until,
+    ];
     let ended = scene.restore(&options).is(0);
     assert_eq!(scene.published(&chosen), named(3..13));
     assert_eq!((feeds(&scene).len(), scene.uploaded().len()), (1, 0));
@@ -78,9 +97,17 @@ fn one_hash_is_restored_without_a_full_listing() {
         scene.put_stream("alpha", "content", format!("other {number}").as_bytes());
     }
     scene.s3.knobs().set_page(Some(3));
-    let (wanted, other) = (Sha256::of(b"zoo").to_string(), Sha256::of(b"text of alpha").to_string());
-    let ended = scene.restore(&["--sha256", &wanted, "--sha256", &other.to_uppercase()]).is(0);
-    assert_eq!(scene.uploaded(), [format!("alpha/text/{other}"), format!("zoo/content/{wanted}")]);
+    let (wanted, other) = (
+        Sha256::of(b"zoo").to_string(),
+        Sha256::of(b"text of alpha").to_string(),
+    );
+    let ended = scene
+        .restore(&["--sha256", &wanted, "--sha256", &other.to_uppercase()])
+        .is(0);
+    assert_eq!(
+        scene.uploaded(),
+        [format!("alpha/text/{other}"), format!("zoo/content/{wanted}")]
+    );
     assert_eq!(ended.streams(), [2, 0, 0]);
     let seen = scene.s3.counters().seen();
     let listings = seen.requests_of(Operation::ListObjects);
@@ -93,7 +120,11 @@ fn one_hash_is_restored_without_a_full_listing() {
 fn a_hash_that_is_nowhere_is_told() {
     let scene = scene();
     let ended = scene.restore(&["--sha256", &"e".repeat(64)]).is(1);
-    assert!(ended.told["text"].as_str().unwrap().contains(&"e".repeat(64)), "{}", ended.told);
+    assert!(
+        ended.told["text"].as_str().unwrap().contains(&"e".repeat(64)),
+        "{}",
+        ended.told
+    );
 }
 
 #[test]
@@ -108,7 +139,10 @@ fn keys_of_a_file_are_restored_and_one_that_is_not_there_is_a_dead_letter() {
         "zoo/binary/sourced/2025-07-30T06:02:59Z-7-0123".to_owned(),
     ];
     let file = scene.folder.path().join("keys");
-    let text = format!("# these\n\n{stream}\n{}\n{bundle}.aesc1\n{}\n", absent[0], absent[1]);
+    let text = format!(
+        "# these\n\n{stream}\n{}\n{bundle}.aesc1\n{}\n",
+        absent[0], absent[1]
+    );
     std::fs::write(&file, text).unwrap();
     let ended = scene.restore(&["--keys-from", file.to_str().unwrap()]).is(3);
     assert_eq!(scene.uploaded(), [stream]);
@@ -124,7 +158,10 @@ fn nothing_where_something_was_asked_for_is_a_failure_unless_allowed() {
     let empty = || Scene::new(&["samples"]);
     let ended = empty().restore(&[]).is(1);
     let text = ended.told["text"].as_str().unwrap().to_owned();
-    assert!(text.contains("source samples: no streams") && text.contains("no events"), "{text}");
+    assert!(
+        text.contains("source samples: no streams") && text.contains("no events"),
+        "{text}"
+    );
     empty().restore(&["--allow-empty"]).is(0);
 
     let half = || {
@@ -137,7 +174,10 @@ fn nothing_where_something_was_asked_for_is_a_failure_unless_allowed() {
     let (scene, allowing) = (half(), half());
     let ended = scene.restore(&[]).is(1);
     let text = ended.told["text"].as_str().unwrap();
-    assert!(text.contains("source others: no streams") && !text.contains("samples"), "{text}");
+    assert!(
+        text.contains("source others: no streams") && !text.contains("samples"),
+        "{text}"
+    );
     allowing.restore(&["--allow-empty"]).is(0);
     for scene in [scene, allowing] {
         assert_eq!((scene.uploaded().len(), feeds(&scene).len()), (1, 1));
@@ -153,15 +193,25 @@ fn nothing_where_something_was_asked_for_is_a_failure_unless_allowed() {
 fn a_bucket_full_of_unreadable_keys_is_not_restored() {
     let scene = Scene::new(&["samples"]);
     for number in 0..3 {
-        scene.put(crate::bucket::STREAMS, &format!("samples/content/not-a-hash-{number}"), b"x");
+        scene.put(
+            crate::bucket::STREAMS,
+            &format!("samples/content/not-a-hash-{number}"),
+            b"x",
+        );
         let key = format!("samples/binary/sourced/not-a-bundle-{number}");
         scene.put(crate::bucket::EVENTS, &key, b"x");
     }
     let ended = scene.restore(&[]).is(3);
     assert_eq!(ended.letters.len(), 6, "{:?}", ended.lost());
-    assert_eq!((ended.streams(), ended.figure("all_events/unreadable")), ([0, 0, 3], 3));
+    assert_eq!(
+        (ended.streams(), ended.figure("all_events/unreadable")),
+        ([0, 0, 3], 3)
+    );
     let totals = scene.dispatcher.shared().publish_totals().requests;
-    assert_eq!((totals, scene.dispatcher.shared().upload_totals().requests), (0, 0));
+    assert_eq!(
+        (totals, scene.dispatcher.shared().upload_totals().requests),
+        (0, 0)
+    );
 }
 
 /// Every file below a folder, with its content.
@@ -198,7 +248,10 @@ fn a_plan_writes_nothing() {
     );
     scene.restore(&[]).is(1);
     scene.dispatcher.clear_faults();
-    let (before, asked) = (files(&scene.local_state()), scene.dispatcher.shared().arrivals().len());
+    let (before, asked) = (
+        files(&scene.local_state()),
+        scene.dispatcher.shared().arrivals().len(),
+    );
     let planned = scene.restore(&["--plan"]).is(0);
     assert!(planned.told["resume"].is_object(), "{}", planned.told);
     assert!(files(&scene.local_state()) == before, "local state has changed");
@@ -210,6 +263,9 @@ fn a_plan_writes_nothing() {
         assert!(seen.writes.is_empty());
     }
     let seen = fresh.s3.counters().seen();
-    assert_eq!(seen.requests.keys().collect::<Vec<_>>(), [&Operation::ListObjects]);
+    assert_eq!(
+        seen.requests.keys().collect::<Vec<_>>(),
+        [&Operation::ListObjects]
+    );
     assert!(fresh.dispatcher.shared().arrivals().is_empty());
 }

@@ -161,6 +161,8 @@ impl Actor for RestoreActor {
                 let _nobody_waits = waits.send(());
             }
             let reason = match restored {
+                // Whoever told it to stop knows why.
+                Err(Halt::Stopped) => return,
                 Ok(()) => EndReason::RestoreFinished,
                 Err(Halt::State(fault)) => EndReason::State(fault),
                 Err(halt) => EndReason::RestoreHalted(halt.to_string()),

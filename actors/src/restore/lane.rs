@@ -77,7 +77,8 @@ impl Lane {
     pub(super) fn new(range: LaneRange, mark: Option<LaneMark>) -> Self {
         let begun = mark.as_ref().map(|mark| mark.key.clone());
         Self {
-            listed_to: begun.or_else(|| range.after.clone()),
+            // A mark that was taken back has an empty key.
+            listed_to: begun.filter(|key| !key.is_empty()).max(range.after.clone()),
             range,
             queue: VecDeque::new(),
             water: LowWater::default(),

@@ -293,7 +293,7 @@ pub(super) async fn publish_kept(
     bulk: Bytes,
     name: &str,
 ) -> Result<Result<(), String>, Halt> {
-    let mut settling = Settling::new([0..1]);
+    let mut settling = Settling::new(Some(0..1));
     let answer = match send(ports, feed, bulk, name).await? {
         Published::Took { ok, failed: 0, .. } => Answer::Took {
             ok,

@@ -32,7 +32,7 @@ use crate::fault::Fault;
 use crate::fault_point::{self, FaultPoint};
 use crate::feed::SourceName;
 use crate::ports::archive::{Archive, FolderPage, ListPage, ListedObject, Store};
-use crate::ports::restore_state::{DeadLetter, RestoreChange, RestoreState, StreamFigures};
+use crate::ports::restore_state::{DeadLetter, LaneMark, RestoreChange, RestoreState, StreamFigures};
 use crate::ports::state::StateFault;
 use crate::retry::RetryPolicy;
 use crate::stop::StopFlag;
@@ -297,11 +297,16 @@ impl<'a> Run<'a> {
                 let prefix = format!("{}/{label}/", self.source);
                 let first = || self.ports.archive.list(Store::Streams, &prefix, None);
                 let page = self.retried("list bucket", &prefix, first).await?;
+                let (whole, cut) = (LaneRange::whole(&prefix), LaneRange::cut(&prefix));
                 match page.more {
-                    false => self.ranges.push_back((LaneRange::whole(&prefix), Some(page))),
-                    true => self
-                        .ranges
-                        .extend(LaneRange::cut(&prefix).into_iter().map(|range| (range, None))),
+                    false => {
+                        self.take_back(&cut).await?;
+                        self.ranges.push_back((whole, Some(page)));
+                    }
+                    true => {
+                        self.take_back(&[whole]).await?;
+                        self.ranges.extend(cut.into_iter().map(|range| (range, None)));
+                    }
                 }
             } else if let Some((key, MayBeAbsent(may_be_absent))) = self.named.pop_front() {
                 let named = || self.ports.archive.list(Store::Streams, &key, None);
@@ -331,6 +336,27 @@ impl<'a> Run<'a> {
         self.lanes.insert(self.next_lane, lane);
         self.next_lane += 1;
         Ok(true)
+    }
+
+    /// Marks of lanes that are not gone through this way any more: what they counted is counted anew.
+    async fn take_back(&self, ranges: &[LaneRange]) -> Result<(), Halt> {
+        if !self.keeps_marks() {
+            return Ok(());
+        }
+        for range in ranges {
+            let Some(mark) = self.ports.state.lane(&range.name)? else {
+                continue;
+            };
+            if mark.key.is_empty() {
+                continue;
+            }
+            self.ports
+                .standing
+                .source(self.source, |standing| standing.figures -= mark.figures);
+            let nothing = RestoreChange::LaneReached(range.name.clone(), LaneMark::default());
+            self.ports.state.record(nothing).await?;
+        }
+        Ok(())
     }
 
     fn note_hash(&self, page: &ListPage) {

@@ -28,7 +28,10 @@ fn third_page_of_streams(world: &mut World, fault: Fault, times: usize) {
         if world.in_lane().len() == 6 {
             break;
         }
-        if actors::stream_id::Sha256::of(content.as_bytes()).to_string().starts_with('7') {
+        if actors::stream_id::Sha256::of(content.as_bytes())
+            .to_string()
+            .starts_with('7')
+        {
             let key = world.scene.put_stream("samples", "content", content.as_bytes());
             world.streams.push(key);
             world.streams.sort();
@@ -43,7 +46,10 @@ fn third_page_of_streams(world: &mut World, fault: Fault, times: usize) {
 
 impl World {
     fn in_lane(&self) -> Vec<String> {
-        let lane = self.streams.iter().filter(|key| key.starts_with("samples/content/7"));
+        let lane = self
+            .streams
+            .iter()
+            .filter(|key| key.starts_with("samples/content/7"));
         lane.cloned().collect()
     }
 }

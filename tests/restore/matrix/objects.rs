@@ -124,10 +124,13 @@ fn one_object_that_cannot_be_read_does_not_stop_the_others() {
             which.rename(world, &sealed(&content));
         });
         rows.push(no_key.ever(which.lost("there is no key")));
-        let pretends = Row::new(format!("{which:?}: not encrypted although it says so"), move |world, _| {
-            let content = which.content(world);
-            which.rename(world, &content);
-        });
+        let pretends = Row::new(
+            format!("{which:?}: not encrypted although it says so"),
+            move |world, _| {
+                let content = which.content(world);
+                which.rename(world, &content);
+            },
+        );
         rows.push(with_key(pretends).ever(which.lost("not the gzip")));
         let encrypted = Row::new(format!("{which:?}: encrypted"), move |world, _| {
             let content = which.content(world);
@@ -147,7 +150,11 @@ fn with_key(row: Row) -> Row {
 fn a_bucket_of_which_nothing_can_be_read_stops_the_restore() {
     let failing = |name: &str, failure| {
         Row::new(name, move |world: &mut World, times| {
-            world.scene.s3.knobs().fail_next(Operation::GetObject, times, failure);
+            world
+                .scene
+                .s3
+                .knobs()
+                .fail_next(Operation::GetObject, times, failure);
         })
     };
     run(vec![

@@ -11,7 +11,10 @@ use actors::timestamp::Timestamp;
 fn answered(name: &str, fault: Fault) -> Row {
     Row::new(format!("publish: {name}"), move |world, times| {
         // A bulk is cut in so many requests at most.
-        world.scene.dispatcher.order_fault(Call::Publish, fault, times.min(200));
+        world
+            .scene
+            .dispatcher
+            .order_fault(Call::Publish, fault, times.min(200));
     })
 }
 
@@ -39,29 +42,51 @@ fn filters_all(_: &World) -> Outcome {
 fn every_answer_to_events_is_taken_for_what_it_says() {
     run(vec![
         // Something in the bulk is not taken: it is looked for.
-        answered("400", Fault::Status(400)).passes().ever(loses_every("on order")),
-        answered("422", Fault::Status(422)).passes().ever(loses_every("on order")),
-        answered("413", Fault::Status(413)).passes().ever(loses_every("on order")),
+        answered("400", Fault::Status(400))
+            .passes()
+            .ever(loses_every("on order")),
+        answered("422", Fault::Status(422))
+            .passes()
+            .ever(loses_every("on order")),
+        answered("413", Fault::Status(413))
+            .passes()
+            .ever(loses_every("on order")),
         answered("413 of a proxy", Fault::Page(413)).passes(),
         // A page of something in between says nothing about events, and 404 that nobody is there.
-        answered("404", Fault::Status(404)).once(|_| Outcome::Stops).stops(),
-        answered("400 of a proxy", Fault::Page(400)).once(|_| Outcome::Stops).stops(),
+        answered("404", Fault::Status(404))
+            .once(|_| Outcome::Stops)
+            .stops(),
+        answered("400 of a proxy", Fault::Page(400))
+            .once(|_| Outcome::Stops)
+            .stops(),
         answered("502 of a proxy", Fault::Page(502)).passes().stops(),
         answered("425, aged off", Fault::AgedOff).ever(filters_all),
         answered("425, filtered by names", Fault::Filtered("too_deep:3,deleted:1")).ever(filters_all),
-        answered("425, an empty list", Fault::Filtered("")).passes().ever(loses_every("invalid")),
+        answered("425, an empty list", Fault::Filtered(""))
+            .passes()
+            .ever(loses_every("invalid")),
         answered("425, a list that counts too much", Fault::Filtered("too_deep:5"))
             .once(|_| Outcome::Stops)
             .stops(),
-        answered("500, two of four", Fault::Partial(2)).passes().ever(|_| Outcome::Complete),
-        answered("500, none of them", Fault::Partial(0)).passes().ever(loses_every("on order")),
+        answered("500, two of four", Fault::Partial(2))
+            .passes()
+            .ever(|_| Outcome::Complete),
+        answered("500, none of them", Fault::Partial(0))
+            .passes()
+            .ever(loses_every("on order")),
         answered("500", Fault::Status(500)).passes().stops(),
         answered("503", Fault::Status(503)).passes().stops(),
-        answered("hang", Fault::Hang).set("FAULT_POINTS_HURRY", "40").passes(),
+        answered("hang", Fault::Hang)
+            .set("FAULT_POINTS_HURRY", "40")
+            .passes(),
         answered("lost answer", Fault::LostAnswer).passes().stops(),
         answered("200 of a proxy", Fault::Nonsense).passes().stops(),
-        answered("200 that counts too much", Fault::Says(200, TOO_MUCH)).once(|_| Outcome::Stops).stops(),
-        answered("200 that counts nothing", Fault::Says(200, "{}")).passes().stops(),
+        answered("200 that counts too much", Fault::Says(200, TOO_MUCH))
+            .once(|_| Outcome::Stops)
+            .stops(),
+        answered("200 that counts nothing", Fault::Says(200, "{}"))
+            .passes()
+            .stops(),
     ]);
 }
 

@@ -8,16 +8,24 @@ use crate::bucket::{STREAMS, gzip};
 
 fn answered(name: &str, fault: Fault) -> Row {
     Row::new(format!("upload: {name}"), move |world, times| {
-        world.scene.dispatcher.order_fault(Call::Upload, fault, times.min(1000));
+        world
+            .scene
+            .dispatcher
+            .order_fault(Call::Upload, fault, times.min(1000));
     })
 }
 
 /// Only one stream meets it.
 fn one(name: &str, large: bool, fault: proxy::Fault) -> Row {
-    Row::new(format!("one upload, large {large}: {name}"), move |world, times| {
-        let hash = key(world, large).rsplit('/').next().unwrap().to_owned();
-        world.scene.spoil_hub(&format!("expected-sha256={hash}"), fault, times);
-    })
+    Row::new(
+        format!("one upload, large {large}: {name}"),
+        move |world, times| {
+            let hash = key(world, large).rsplit('/').next().unwrap().to_owned();
+            world
+                .scene
+                .spoil_hub(&format!("expected-sha256={hash}"), fault, times);
+        },
+    )
 }
 
 fn key(world: &World, large: bool) -> &str {
@@ -32,7 +40,8 @@ fn loses_one(large: bool, reason: &'static str) -> impl Fn(&World) -> Outcome {
 
 const ERRORS: &str = r#"{"errors":[{"detail":"the store is full"}]}"#;
 
-const OTHER_HASH: &str = r#"{"data":{"size":8,"sha256":"5cc7f416087731c86203a1789fd29c913bf8e6d46fcff7e9a85a5aed5405ab1c"}}"#;
+const OTHER_HASH: &str =
+    r#"{"data":{"size":8,"sha256":"5cc7f416087731c86203a1789fd29c913bf8e6d46fcff7e9a85a5aed5405ab1c"}}"#;
 
 #[test]
 fn every_answer_to_a_stream_is_taken_for_what_it_says() {
@@ -47,9 +56,13 @@ fn every_answer_to_a_stream_is_taken_for_what_it_says() {
             .stops(),
         answered("lost answer", Fault::LostAnswer).passes().stops(),
         answered("200 of a proxy", Fault::Nonsense).passes().stops(),
-        answered("200 with errors", Fault::Says(200, ERRORS)).passes().stops(),
+        answered("200 with errors", Fault::Says(200, ERRORS))
+            .passes()
+            .stops(),
         answered("200 that names another hash", Fault::Says(200, OTHER_HASH)).passes(),
-        answered("200 without data", Fault::Says(200, "{}")).passes().stops(),
+        answered("200 without data", Fault::Says(200, "{}"))
+            .passes()
+            .stops(),
     ]);
 }
 

@@ -275,3 +275,30 @@ async fn a_stop_begins_nothing_more_and_saves_the_marks() {
     assert!(matches!(scene.restore().await, Err(Halt::Stopped)));
     assert!(scene.workers.jobs().is_empty());
 }
+
+#[actix_rt::test]
+async fn a_label_that_outgrows_its_lane_is_counted_once() {
+    let scene = Scene::new().await;
+    scene.archive.set_page(10);
+    scene.plant("content", 8);
+    scene.restore().await.unwrap();
+    let keys = scene.plant("content", 40);
+    scene.workers.jobs();
+    scene.restore().await.unwrap();
+    assert_eq!(
+        scene.workers.jobs().len(),
+        keys.len(),
+        "its marks are of another kind now"
+    );
+    assert_eq!(scene.figures().restored, 40);
+    let standing = scene.ports.standing.progress();
+    assert_eq!(standing.streams[0].figures.restored, 40);
+    keys[9..]
+        .iter()
+        .for_each(|key| scene.archive.lose(Store::Streams, key));
+    scene.restore().await.unwrap();
+    assert_eq!((scene.workers.jobs().len(), scene.figures().restored), (9, 9));
+    scene.plant("content", 40);
+    scene.restore().await.unwrap();
+    assert_eq!((scene.workers.jobs().len(), scene.figures().restored), (40, 40));
+}
