@@ -149,6 +149,8 @@ fault_points! {
     RestoreStreamSent = "restore.stream-sent",
     /// A stream that cannot be restored is a dead letter, and no mark passes it.
     RestoreStreamBuried = "restore.stream-buried",
+    /// What the last pass has restored is counted.
+    RestoreStreamTold = "restore.stream-told",
     /// The mark of a lane is durable.
     RestoreLaneSaved = "restore.lane-saved",
     /// All events of a bundle are settled, and no row says so.

@@ -245,6 +245,7 @@ fn start(
             most_out: 2 * settings.workers,
             failures_in_row: settings.consecutive_failures,
             found: Rc::default(),
+            seen: Rc::default(),
         },
         feed_ports: FeedRestorePorts {
             archive,

@@ -78,16 +78,6 @@ impl std::ops::AddAssign for StreamFigures {
     }
 }
 
-impl std::ops::SubAssign for StreamFigures {
-    fn sub_assign(&mut self, less: Self) {
-        self.restored -= less.restored;
-        self.there -= less.there;
-        self.gone -= less.gone;
-        self.dead -= less.dead;
-        self.bytes -= less.bytes;
-    }
-}
-
 /// What became of the events of a bundle, or of many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventFigures {

@@ -2,8 +2,8 @@
 //!
 //! A label of up to one page of objects is one lane; a larger one is cut at the hexadecimal digits into sixteen,
 //! which are listed side by side. The ranges leave no gap between them, so that a key that should not be there is
-//! found too. How a label is cut may differ between two starts: a mark is good for the very lane that it was made
-//! for, and a lane without one begins at its first key.
+//! found too. A label that has grown may be cut by a later start: its lanes go on behind the mark of the whole. One
+//! that was cut stays so.
 
 use std::collections::VecDeque;
 
@@ -49,6 +49,11 @@ impl LaneRange {
         lanes.collect()
     }
 
+    /// Whether it is all of a label.
+    pub fn is_whole(&self) -> bool {
+        self.after.is_none() && self.up_to.is_none()
+    }
+
     fn holds(&self, key: &str) -> bool {
         let after = self.after.as_deref().is_none_or(|after| key > after);
         after && self.up_to.as_deref().is_none_or(|up_to| key <= up_to)
@@ -77,8 +82,7 @@ impl Lane {
     pub(super) fn new(range: LaneRange, mark: Option<LaneMark>) -> Self {
         let begun = mark.as_ref().map(|mark| mark.key.clone());
         Self {
-            // A mark that was taken back has an empty key.
-            listed_to: begun.filter(|key| !key.is_empty()).max(range.after.clone()),
+            listed_to: begun.or_else(|| range.after.clone()),
             range,
             queue: VecDeque::new(),
             water: LowWater::default(),

@@ -7,7 +7,7 @@ use super::in_time_order::ListedBundle;
 use super::listed_key;
 use super::publishing::{publish_bundle, publish_kept};
 use super::selection::Window;
-use super::stream::{Restored, StreamRestorePorts, StreamRestoreTerms, restore_stream};
+use super::stream::{Ask, Restored, StreamRestorePorts, StreamRestoreTerms, restore_stream};
 use crate::fault::{Fault, FaultKind};
 use crate::ports::archive::{ListedObject, Store};
 use crate::ports::restore_state::{DeadLetter, RestoreChange};
@@ -67,10 +67,18 @@ async fn stream(ports: &RetryPorts, letter: &DeadLetter) -> Result<Retried, Halt
     let Ok(listed) = listed_key::stream(&letter.key) else {
         return Ok(Retried::Stays(NO_KEY.to_owned()));
     };
-    let restored = restore_stream(&ports.streams, &ports.terms, &listed.name, &letter.key, false).await;
+    let restored = restore_stream(
+        &ports.streams,
+        &ports.terms,
+        &listed.name,
+        &letter.key,
+        Ask::Never,
+    )
+    .await;
     Ok(match restored {
         Restored::Uploaded { .. } | Restored::There => Retried::Settled,
         Restored::Gone => Retried::Stays("it is not in the bucket".to_owned()),
+        Restored::Absent => Retried::Stays("the dispatcher does not have it".to_owned()),
         Restored::Dead(fault) => Retried::Stays(fault.to_string()),
         Restored::Failed(fault) => return Err(Halt::Outage(fault)),
         Restored::Stopped => return Err(Halt::Stopped),

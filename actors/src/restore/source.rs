@@ -7,9 +7,13 @@
 //! # Who is to blame
 //! A stream that fails although it was tried often enough says little: the bucket or the dispatcher may be away, or
 //! this one object may be the one that a disk has lost. Others show which. It is *held*, not done, so that no mark
-//! passes it. When as many fail in a row as the settings allow, with no success in between, the restore stops, with
-//! its marks intact. When nothing else is left to do, those that are held are tried once more; one that fails again,
-//! although others have succeeded since it failed first, is a dead letter.
+//! passes it. When as many fail in a row as the settings allow, with no success in between, and a [witness] does not go
+//! through either, the restore stops, with its marks intact. When nothing else is left to do, those that are held are
+//! tried once more; one that fails again, although others go through, is a dead letter.
+//!
+//! # Figures
+//! What is restored in order is counted by the marks, all else by [rows of single objects](told): either way figures
+//! are durable together with what they count, and however often work is repeated, nothing counts twice.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,18 +25,22 @@ use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 
+use self::told::Row;
+use self::witness::Witness;
 use super::halt::Halt;
 use super::lane::{Lane, LaneRange};
 use super::listed_key;
 use super::low_water::Ticket;
 use super::standing::Standing;
-use super::stream::Restored;
+use super::stream::{Ask, Restored};
 use super::worker::RestoreStream;
 use crate::fault::Fault;
 use crate::fault_point::{self, FaultPoint};
 use crate::feed::SourceName;
 use crate::ports::archive::{Archive, FolderPage, ListPage, ListedObject, Store};
-use crate::ports::restore_state::{DeadLetter, LaneMark, RestoreChange, RestoreState, StreamFigures};
+use crate::ports::restore_state::{
+    DeadLetter, LaneMark, LaneName, RestoreChange, RestoreState, StreamFigures,
+};
 use crate::ports::state::StateFault;
 use crate::retry::RetryPolicy;
 use crate::stop::StopFlag;
@@ -72,6 +80,8 @@ pub struct SourcePorts {
     pub failures_in_row: u32,
     /// Which of the hashes that were asked for have been found, in whatever source.
     pub found: Rc<RefCell<BTreeSet<Sha256>>>,
+    /// What has gone through, in whatever source and pass of this start.
+    pub seen: Rc<RefCell<Seen>>,
 }
 
 /// Which of the streams of a source.
@@ -136,6 +146,7 @@ pub async fn restore_source(
         held: Vec::new(),
         in_row: 0,
         successes: 0,
+        is_winding_down: false,
         happening: FuturesUnordered::new(),
     };
     let halted = run.work(which).await;
@@ -158,6 +169,7 @@ struct Run<'a> {
     /// Failures since the last success.
     in_row: u32,
     successes: u64,
+    is_winding_down: bool,
     happening: FuturesUnordered<LocalBoxFuture<'a, Happened>>,
 }
 
@@ -174,6 +186,8 @@ struct Begun {
     stream: StreamId,
     /// How many successes there had been when it failed first.
     failed_at: Option<u64>,
+    /// That it is expected is durable.
+    is_expected: bool,
 }
 
 /// One that failed, and waits for others to show who is to blame.
@@ -185,6 +199,10 @@ struct Held {
 enum Happened {
     Listed(usize, Result<ListPage, Fault>),
     Settled(Begun, Option<Restored>),
+    /// That an object is expected was made durable.
+    Expected(Begun, Result<(), StateFault>),
+    /// What became of a single object was made durable.
+    Told(Begun, StreamFigures, Result<(), StateFault>),
     Saved(usize, Result<(), StateFault>),
 }
 
@@ -233,12 +251,16 @@ impl<'a> Run<'a> {
 
     /// Lets those who have a job come to its end, and saves the marks.
     async fn wind_down(&mut self) -> Result<(), Halt> {
+        self.is_winding_down = true;
         while self.out > 0 {
             let Some(happened) = self.happening.next().await else {
                 break;
             };
             if let Happened::Settled(begun, Some(restored)) = happened {
                 self.out -= 1;
+                if matches!(restored, Restored::Absent) {
+                    continue;
+                }
                 // That the servers do not work, or that it is to stop, is known by now.
                 if let Err(fault @ Halt::State(_)) = self.settle(begun, restored).await {
                     return Err(fault);
@@ -297,16 +319,11 @@ impl<'a> Run<'a> {
                 let prefix = format!("{}/{label}/", self.source);
                 let first = || self.ports.archive.list(Store::Streams, &prefix, None);
                 let page = self.retried("list bucket", &prefix, first).await?;
-                let (whole, cut) = (LaneRange::whole(&prefix), LaneRange::cut(&prefix));
-                match page.more {
-                    false => {
-                        self.take_back(&cut).await?;
-                        self.ranges.push_back((whole, Some(page)));
-                    }
-                    true => {
-                        self.take_back(&[whole]).await?;
-                        self.ranges.extend(cut.into_iter().map(|range| (range, None)));
-                    }
+                match page.more || self.was_cut(&prefix)? {
+                    false => self.ranges.push_back((LaneRange::whole(&prefix), Some(page))),
+                    true => self
+                        .ranges
+                        .extend(LaneRange::cut(&prefix).into_iter().map(|range| (range, None))),
                 }
             } else if let Some((key, MayBeAbsent(may_be_absent))) = self.named.pop_front() {
                 let named = || self.ports.archive.list(Store::Streams, &key, None);
@@ -317,7 +334,9 @@ impl<'a> Run<'a> {
                 self.note_hash(&page);
                 if page.objects.is_empty() && !may_be_absent {
                     let absent = Fault::missing("restore stream", &key, "it is not in the bucket");
-                    self.bury(&key, &absent, 1).await?;
+                    if self.row(&key)? != Row::Told {
+                        self.bury(&key, 0, &absent, 1).await?;
+                    }
                 }
                 self.ranges.push_back((LaneRange::whole(&key), Some(page)));
             }
@@ -325,38 +344,17 @@ impl<'a> Run<'a> {
         let Some((range, page)) = self.ranges.pop_front() else {
             return Ok(false);
         };
-        let mark = match self.pass {
-            Pass::First { .. } => self.ports.state.lane(&range.name)?,
-            Pass::Last { .. } => None,
-        };
+        let mark = self.mark_of(&range)?;
         let mut lane = Lane::new(range, mark);
         if let Some(page) = page {
             lane.take(page, |object| self.pass.looks_at(object));
         }
+        if let Some(witness) = Witness::at(&lane.mark) {
+            self.ports.seen.borrow_mut().goes_through(witness);
+        }
         self.lanes.insert(self.next_lane, lane);
         self.next_lane += 1;
         Ok(true)
-    }
-
-    /// Marks of lanes that are not gone through this way any more: what they counted is counted anew.
-    async fn take_back(&self, ranges: &[LaneRange]) -> Result<(), Halt> {
-        if !self.keeps_marks() {
-            return Ok(());
-        }
-        for range in ranges {
-            let Some(mark) = self.ports.state.lane(&range.name)? else {
-                continue;
-            };
-            if mark.key.is_empty() {
-                continue;
-            }
-            self.ports
-                .standing
-                .source(self.source, |standing| standing.figures -= mark.figures);
-            let nothing = RestoreChange::LaneReached(range.name.clone(), LaneMark::default());
-            self.ports.state.record(nothing).await?;
-        }
-        Ok(())
     }
 
     fn note_hash(&self, page: &ListPage) {
@@ -404,20 +402,20 @@ impl<'a> Run<'a> {
             };
             numbers.push_back(number);
             let ticket = lane.water.begin(object.key.clone());
+            let row = self.row(&object.key)?;
             match listed_key::stream(&object.key).ok() {
-                Some(listed) => self.send(Begun {
+                Some(listed) if row != Row::Told => self.send(Begun {
                     lane: number,
                     ticket,
                     object,
                     stream: listed.name,
                     failed_at: None,
+                    is_expected: row == Row::Expected,
                 }),
+                Some(_) => self.pass_over(number, ticket, StreamFigures::default()),
                 None => {
-                    let figures = self.bury_stray(&object).await?;
-                    if let Some(lane) = self.lanes.get_mut(&number) {
-                        lane.water.done(ticket, figures);
-                        lane.pass();
-                    }
+                    self.bury_stray(&object).await?;
+                    self.pass_over(number, ticket, StreamFigures::default());
                 }
             }
         }
@@ -428,9 +426,10 @@ impl<'a> Run<'a> {
         let job = RestoreStream {
             stream: begun.stream.clone(),
             key: begun.object.key.clone(),
-            ask_first: match self.pass {
-                Pass::First { ask_first } => ask_first,
-                Pass::Last { .. } => true,
+            ask: match self.pass {
+                Pass::First { ask_first: false } => Ask::Never,
+                Pass::Last { .. } if !begun.is_expected => Ask::Only,
+                Pass::First { .. } | Pass::Last { .. } => Ask::First,
             },
         };
         let restored = self.ports.workers.send(job);
@@ -513,6 +512,18 @@ impl<'a> Run<'a> {
                 }
                 Ok(saved?)
             }
+            Happened::Expected(mut begun, recorded) => {
+                recorded?;
+                begun.is_expected = true;
+                self.send(begun);
+                Ok(())
+            }
+            Happened::Told(begun, figures, recorded) => {
+                recorded?;
+                self.count(figures);
+                self.pass_over(begun.lane, begun.ticket, StreamFigures::default());
+                Ok(())
+            }
             Happened::Settled(begun, restored) => {
                 self.out -= 1;
                 match restored {
@@ -524,51 +535,73 @@ impl<'a> Run<'a> {
     }
 
     async fn settle(&mut self, begun: Begun, restored: Restored) -> Result<(), Halt> {
-        if let Restored::Failed(fault) = restored {
-            return self.hold(begun, fault).await;
+        let state = &self.ports.state;
+        if matches!(restored, Restored::Uploaded { .. } | Restored::There) {
+            self.ports.seen.borrow_mut().goes_through(Witness {
+                key: begun.object.key.clone(),
+                stream: begun.stream.clone(),
+                size: begun.object.size,
+            });
         }
-        if let Restored::Dead(fault) = &restored {
-            self.bury(&begun.object.key, fault, fault.attempts()).await?;
-        }
-        if matches!(restored, Restored::Uploaded { .. }) {
-            self.in_row = 0;
-            self.successes += 1;
-        }
-        match self.figures(&begun.object, &restored) {
-            Some(figures) => {
-                self.done(&begun, figures);
-                Ok(())
-            }
-            None => Err(Halt::Stopped),
-        }
-    }
-
-    /// What an outcome counts as; `None` if it is none.
-    fn figures(&self, object: &ListedObject, restored: &Restored) -> Option<StreamFigures> {
         let mut figures = StreamFigures {
-            bytes: object.size,
+            bytes: begun.object.size,
             ..StreamFigures::default()
         };
         match restored {
-            Restored::Uploaded { .. } => figures.restored = 1,
+            Restored::Uploaded { .. } => {
+                self.in_row = 0;
+                self.successes += 1;
+                figures.restored = 1;
+            }
+            // Nobody was left to count it.
+            Restored::There if begun.is_expected => figures.restored = 1,
             Restored::There => figures.there = 1,
             Restored::Gone => figures.gone = 1,
-            Restored::Dead(_) => figures.dead = 1,
-            Restored::Failed(_) | Restored::Stopped => return None,
+            Restored::Absent => {
+                let expected = told::expected(&begun.object.key);
+                self.happening.push(Box::pin(async move {
+                    let recorded = state.record(expected).await;
+                    Happened::Expected(begun, recorded)
+                }));
+                return Ok(());
+            }
+            Restored::Dead(fault) => return self.give_up(begun, &fault).await,
+            Restored::Failed(fault) => return self.hold(begun, fault).await,
+            Restored::Stopped => return Err(Halt::Stopped),
         }
-        Some(figures)
+        if figures.there > 0 && !self.keeps_marks() {
+            // What was there before this pass has been counted.
+            self.pass_over(begun.lane, begun.ticket, StreamFigures::default());
+        } else if self.keeps_marks() && !begun.is_expected {
+            self.count(figures);
+            self.pass_over(begun.lane, begun.ticket, figures);
+        } else if figures.gone > 0 {
+            // It may come again, and is to be restored then: no row may tell of it.
+            self.count(figures);
+            self.pass_over(begun.lane, begun.ticket, StreamFigures::default());
+        } else {
+            let told = told::told(&begun.object.key, figures);
+            self.happening.push(Box::pin(async move {
+                let recorded = state.record(told).await;
+                fault_point::pass(FaultPoint::RestoreStreamTold);
+                Happened::Told(begun, figures, recorded)
+            }));
+        }
+        Ok(())
     }
 
-    fn done(&mut self, begun: &Begun, figures: StreamFigures) {
-        // In the last pass only what is new counts: the rest has been counted.
-        let is_new = self.keeps_marks() || figures.there == 0;
-        if is_new {
-            self.ports
-                .standing
-                .source(self.source, |standing| standing.figures += figures);
-        }
-        if let Some(lane) = self.lanes.get_mut(&begun.lane) {
-            lane.water.done(begun.ticket, figures);
+    /// Makes it a dead letter.
+    async fn give_up(&mut self, begun: Begun, fault: &Fault) -> Result<(), Halt> {
+        let ListedObject { key, size, .. } = &begun.object;
+        self.bury(key, *size, fault, fault.attempts()).await?;
+        self.pass_over(begun.lane, begun.ticket, StreamFigures::default());
+        Ok(())
+    }
+
+    /// An object is done: the mark may pass it, with these figures.
+    fn pass_over(&mut self, lane: usize, ticket: Ticket, figures: StreamFigures) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.water.done(ticket, figures);
             lane.pass();
         }
     }
@@ -576,11 +609,14 @@ impl<'a> Run<'a> {
     async fn hold(&mut self, mut begun: Begun, fault: Fault) -> Result<(), Halt> {
         self.in_row += 1;
         if self.in_row >= self.ports.failures_in_row.max(1) {
-            log::error!(
-                "{} streams failed in a row, with no success in between",
-                self.in_row
-            );
-            return Err(Halt::Outage(fault));
+            if !self.others_go_through().await {
+                log::error!(
+                    "{} streams failed in a row, with no success in between",
+                    self.in_row
+                );
+                return Err(Halt::Outage(fault));
+            }
+            self.in_row = 0;
         }
         match begun.failed_at {
             None => {
@@ -589,57 +625,18 @@ impl<'a> Run<'a> {
                 self.held.push(Held { begun, fault });
                 Ok(())
             }
-            Some(successes) if successes < self.successes => {
-                self.bury(&begun.object.key, &fault, fault.attempts()).await?;
-                let figures = StreamFigures {
-                    dead: 1,
-                    bytes: begun.object.size,
-                    ..StreamFigures::default()
-                };
-                self.done(&begun, figures);
-                Ok(())
+            Some(successes) if successes < self.successes || self.others_go_through().await => {
+                self.give_up(begun, &fault).await
             }
             // Nothing shows that it is this one's fault.
             Some(_) => Err(Halt::Outage(fault)),
         }
     }
-
-    /// An object whose key is not one of a stream.
-    async fn bury_stray(&self, object: &ListedObject) -> Result<StreamFigures, Halt> {
-        let detail = "its key is not SOURCE/LABEL/SHA256: it is not a stream of a backup";
-        let fault = Fault::corrupt("restore stream", object.key.escape_debug(), detail);
-        self.bury(&object.key, &fault, 1).await?;
-        let figures = StreamFigures {
-            dead: 1,
-            bytes: object.size,
-            ..StreamFigures::default()
-        };
-        self.ports
-            .standing
-            .source(self.source, |standing| standing.figures += figures);
-        Ok(figures)
-    }
-
-    async fn bury(&self, key: &str, fault: &Fault, attempts: u32) -> Result<(), Halt> {
-        log::error!("{fault}; it is a dead letter now, the others go on");
-        let letter = DeadLetter {
-            store: Store::Streams,
-            key: key.to_owned(),
-            event: None,
-            kafka_key: None,
-            reason: fault.to_string(),
-            attempts,
-            since: Timestamp::now(),
-            event_bytes: 0,
-        };
-        self.ports
-            .state
-            .record(RestoreChange::GivenUp(letter, None))
-            .await?;
-        fault_point::pass(FaultPoint::RestoreStreamBuried);
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 mod tests;
+mod told;
+mod witness;
+
+pub use witness::Seen;

@@ -56,6 +56,17 @@ pub struct StreamRestoreTerms {
     pub progress: Progress,
 }
 
+/// Whether the dispatcher is asked for a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// No: it is sent.
+    Never,
+    /// Yes: it is sent if it is missing.
+    First,
+    /// Yes, and nothing is sent.
+    Only,
+}
+
 /// What became of a stream.
 #[derive(Clone, Debug)]
 pub enum Restored {
@@ -66,6 +77,8 @@ pub enum Restored {
     },
     /// The dispatcher has it already.
     There,
+    /// The dispatcher does not have it; it was only asked.
+    Absent,
     /// The object is not in the bucket any more.
     Gone,
     /// It cannot be restored, whatever is tried: the object, or what the dispatcher thinks of it, is at fault.
@@ -77,19 +90,19 @@ pub enum Restored {
     Stopped,
 }
 
-/// Restores the stream `id` from the object `key`; asks the dispatcher first, if so told.
+/// Restores the stream `id` from the object `key`, or only asks for it.
 pub async fn restore_stream(
     ports: &StreamRestorePorts,
     terms: &StreamRestoreTerms,
     id: &StreamId,
     key: &str,
-    ask_first: bool,
+    ask: Ask,
 ) -> Restored {
     fault_point::pass(FaultPoint::RestoreStreamBegun);
     let restored = tokio::select! {
         biased;
         () = terms.stop.raised() => return Restored::Stopped,
-        restored = restore(ports, terms, id, key, ask_first) => restored,
+        restored = restore(ports, terms, id, key, ask) => restored,
     };
     match restored {
         Ok(restored) => restored,
@@ -109,15 +122,16 @@ async fn restore(
     terms: &StreamRestoreTerms,
     id: &StreamId,
     key: &str,
-    ask_first: bool,
+    ask: Ask,
 ) -> Result<Restored, Fault> {
     let StreamRestoreTerms { retry, stop, .. } = terms;
-    if ask_first
-        && retry
-            .run("head stream", id, stop, || ports.target.exists(id))
-            .await?
-    {
-        return Ok(Restored::There);
+    if ask != Ask::Never {
+        let exists = || ports.target.exists(id);
+        match (retry.run("head stream", id, stop, exists).await?, ask) {
+            (true, _) => return Ok(Restored::There),
+            (false, Ask::Only) => return Ok(Restored::Absent),
+            (false, _) => {}
+        }
     }
     let mut damaged = 0;
     loop {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use actix::{Actor, Handler, Message, MessageResult, SyncContext};
 
-use super::stream::{Restored, StreamRestorePorts, StreamRestoreTerms, restore_stream};
+use super::stream::{Ask, Restored, StreamRestorePorts, StreamRestoreTerms, restore_stream};
 use crate::fault::{Fault, FaultKind};
 use crate::stream_id::StreamId;
 use crate::stream_worker::progress::Progress;
@@ -30,8 +30,8 @@ pub struct RestoreStream {
     pub stream: StreamId,
     /// The key of its object, as listed.
     pub key: String,
-    /// Whether the dispatcher is asked first, and one that it has is not sent.
-    pub ask_first: bool,
+    /// Whether the dispatcher is asked for it.
+    pub ask: Ask,
 }
 
 /// One of the workers; lives on a thread of a `SyncArbiter`.
@@ -55,7 +55,7 @@ impl RestoreWorker {
         let Self { terms, bench } = self;
         terms.progress.begin(&job.stream);
         let restored = bench.run(&job.key, async |ports| {
-            restore_stream(ports, terms, &job.stream, &job.key, job.ask_first).await
+            restore_stream(ports, terms, &job.stream, &job.key, job.ask).await
         });
         terms.progress.end();
         restored.unwrap_or_else(|fault| match fault.kind() {
