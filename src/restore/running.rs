@@ -256,6 +256,7 @@ fn start(
             stop,
             requests: Arc::new(Semaphore::new(REQUESTS)),
             spool,
+            readable: Rc::default(),
         },
     };
     let restore = RestoreActor::new(task, supervisor.clone().recipient()).start();

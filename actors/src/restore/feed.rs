@@ -6,9 +6,11 @@
 //!
 //! # Who is to blame
 //! A bundle that cannot be fetched, although it was tried often enough, may lie on a disk that has lost it, or the
-//! bucket may be away: the next bundle shows which. If that can be fetched, the first is a dead letter and the feed
-//! goes on, in order; if not, the restore stops with its checkpoints intact.
+//! bucket may be away: one that could be fetched before, of whatever feed, shows which; where there is none, the next
+//! one. If that can be fetched, and the first still cannot, the first is a dead letter and the feed goes on, in order;
+//! otherwise the restore stops with its checkpoints intact.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -56,6 +58,8 @@ pub struct FeedRestorePorts {
     pub requests: Arc<Semaphore>,
     /// Where large bundles are unpacked.
     pub spool: PathBuf,
+    /// A bundle that could be read, of whatever feed: the smallest so far.
+    pub readable: Rc<RefCell<Option<ListedBundle>>>,
 }
 
 /// Which bundles of a feed.
@@ -119,12 +123,16 @@ pub async fn restore_feed(ports: &FeedRestorePorts, rules: &FeedRestoreRules) ->
                 bundles.fetch_next().await?
             }
             Fetched::Failed(listed, fault) => {
-                let next = bundles.fetch_next().await?;
-                match &next {
-                    Some(Fetched::Failed(..)) | None => return Err(Halt::Outage(fault)),
-                    Some(_) => bury(ports, &rules.feed, &listed, &fault).await?,
+                if !bundles.others_can_be_read().await? {
+                    return Err(Halt::Outage(fault));
                 }
-                next
+                match bundles.fetch(listed).await? {
+                    Fetched::Failed(listed, fault) => {
+                        bury(ports, &rules.feed, &listed, &fault).await?;
+                        bundles.fetch_next().await?
+                    }
+                    fetched => Some(fetched),
+                }
             }
         };
     }
@@ -148,6 +156,8 @@ struct Bundles<'a> {
     rules: &'a FeedRestoreRules,
     prefix: String,
     named: Option<VecDeque<String>>,
+    /// The next one, if it had to be fetched before its turn.
+    ahead: Option<Fetched>,
     order: InTimeOrder,
     ready: VecDeque<ListedBundle>,
     /// Which of those have to be read.
@@ -166,6 +176,7 @@ impl<'a> Bundles<'a> {
                 WhichBundles::All => None,
                 WhichBundles::Named(keys) => Some(keys.clone().into()),
             },
+            ahead: None,
             order: InTimeOrder::default(),
             ready: VecDeque::new(),
             wanted: rules.window.bundles(),
@@ -176,9 +187,42 @@ impl<'a> Bundles<'a> {
 
     /// The next bundle that is wanted and not done, unpacked.
     async fn fetch_next(&mut self) -> Result<Option<Fetched>, Halt> {
-        let Some(listed) = self.next().await? else {
-            return Ok(None);
+        if let Some(ahead) = self.ahead.take() {
+            return Ok(Some(ahead));
+        }
+        match self.next().await? {
+            Some(listed) => self.fetch(listed).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether a bundle that could be read still can be; where there has been none, whether the next one can.
+    async fn others_can_be_read(&mut self) -> Result<bool, Halt> {
+        let readable = self.ports.readable.borrow().clone();
+        let Some(readable) = readable else {
+            self.ahead = self.fetch_next().await?;
+            return Ok(matches!(self.ahead, Some(Fetched::Ready(_) | Fetched::Dead(..))));
         };
+        match self.fetch(readable).await? {
+            Fetched::Ready(_) => Ok(true),
+            Fetched::Gone(_) | Fetched::Dead(..) => {
+                // It is no witness any more.
+                *self.ports.readable.borrow_mut() = None;
+                Ok(false)
+            }
+            Fetched::Failed(..) => Ok(false),
+        }
+    }
+
+    fn note_readable(&self, listed: &ListedBundle) {
+        let mut readable = self.ports.readable.borrow_mut();
+        let is_smaller = |known: &ListedBundle| listed.object.size < known.object.size;
+        if readable.as_ref().is_none_or(is_smaller) {
+            *readable = Some(listed.clone());
+        }
+    }
+
+    async fn fetch(&self, listed: ListedBundle) -> Result<Fetched, Halt> {
         let FeedRestorePorts {
             archive,
             retry,
@@ -195,8 +239,11 @@ impl<'a> Bundles<'a> {
                 fetched = retry.run("fetch bundle", &key, stop, attempt) => fetched,
                 () = stop.raised() => return Err(Halt::Stopped),
             };
-            return Ok(Some(match fetched {
-                Ok(bundle) => Fetched::Ready(bundle),
+            return Ok(match fetched {
+                Ok(bundle) => {
+                    self.note_readable(&listed);
+                    Fetched::Ready(bundle)
+                }
                 Err(fault) => match fault.kind() {
                     // It may have been damaged on its way.
                     FaultKind::Corrupt if damaged < READ_AGAIN => {
@@ -212,7 +259,7 @@ impl<'a> Bundles<'a> {
                         Fetched::Failed(listed, fault)
                     }
                 },
-            }));
+            });
         }
     }
 
@@ -225,8 +272,14 @@ impl<'a> Bundles<'a> {
                     let state = &self.ports.state;
                     state.done(&self.rules.feed, key.timestamp(), &object.key, object.size)
                 };
-                if self.wanted.wants(key.timestamp()) && done()?.is_none() {
-                    return Ok(Some(listed));
+                if !self.wanted.wants(key.timestamp()) {
+                    continue;
+                }
+                match done()? {
+                    None => return Ok(Some(listed)),
+                    // An earlier start could read it.
+                    Some(figures) if figures.bundles > 0 => self.note_readable(&listed),
+                    Some(_) => {}
                 }
             }
             if self.is_listed {
@@ -265,8 +318,7 @@ impl<'a> Bundles<'a> {
         if let Some(key) = &named
             && page.objects.is_empty()
         {
-            let absent = Fault::missing("restore bundle", key, "it is not in the bucket");
-            bury_object(self.ports, key, &absent).await?;
+            self.bury_absent(key).await?;
         }
         self.listed_to = page
             .objects
@@ -285,6 +337,27 @@ impl<'a> Bundles<'a> {
             self.ready.extend(self.order.finish());
         }
         Ok(())
+    }
+
+    /// A key that was asked for, and is not in the bucket.
+    async fn bury_absent(&self, key: &str) -> Result<(), Halt> {
+        let feed = &self.rules.feed;
+        let object = ListedObject {
+            key: key.to_owned(),
+            size: 0,
+            last_modified: None,
+        };
+        let at = Timestamp::default();
+        if self.ports.state.done(feed, at, key, 0)?.is_some() {
+            return Ok(());
+        }
+        let absent = Fault::missing("restore bundle", key, "it is not in the bucket");
+        bury_object(self.ports, key, &absent).await?;
+        let figures = EventFigures {
+            unreadable: 1,
+            ..EventFigures::default()
+        };
+        note(self.ports, feed, at, &object, figures).await
     }
 
     /// An object whose key is not one of a bundle.
