@@ -110,7 +110,11 @@ pub fn run(
             told => serde_json::from_str(told).unwrap(),
         },
         log: std::fs::read_to_string(&log).unwrap(),
-        letters: letters(local_state),
+        letters: match arguments.contains(&"--plan") {
+            // To look at local state changes it, if only its files.
+            true => Vec::new(),
+            false => letters(local_state),
+        },
         peak,
     }
 }

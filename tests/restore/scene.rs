@@ -23,6 +23,7 @@ pub struct Scene {
     pub folder: TempDir,
     settings: BTreeMap<String, String>,
     starts: AtomicUsize,
+    orders: AtomicUsize,
     before: Option<Before>,
 }
 
@@ -67,6 +68,7 @@ impl Scene {
             settings: settings.collect(),
             folder,
             starts: AtomicUsize::new(0),
+            orders: AtomicUsize::new(0),
             before: None,
         }
     }
@@ -96,13 +98,25 @@ impl Scene {
     /// Spoils requests to the bucket whose target contains `target`.
     pub fn spoil_bucket(&self, target: &str, fault: Fault, times: usize) {
         let before = self.before.as_ref().expect("the scene is spoilable");
+        self.orders.fetch_add(1, Ordering::SeqCst);
         before.bucket.order(order(target, fault, times));
     }
 
     /// Spoils requests to the dispatcher whose target contains `target`.
     pub fn spoil_hub(&self, target: &str, fault: Fault, times: usize) {
         let before = self.before.as_ref().expect("the scene is spoilable");
+        self.orders.fetch_add(1, Ordering::SeqCst);
         before.hub.order(order(target, fault, times));
+    }
+
+    /// Whether something was spoiled, as far as it was on order.
+    pub fn has_struck(&self) -> bool {
+        let Some(before) = &self.before else {
+            return true;
+        };
+        let orders = self.orders.load(Ordering::SeqCst);
+        let struck = [&before.bucket, &before.hub].map(|proxy| proxy.counts(Operation::Other).struck);
+        orders == 0 || struck.iter().sum::<usize>() > 0
     }
 
     /// Spoils nothing any more.

@@ -6,7 +6,7 @@ use super::{Row, World, run};
 
 /// Pages that are no listing: an error, and what looks like success.
 const FAULTS: [(&str, Fault); 5] = [
-    ("503", Fault::Answer(Reply::Xml(500))),
+    ("500", Fault::Answer(Reply::Xml(500))),
     ("200 with an error", Fault::Answer(Reply::ErrorInside)),
     ("200 with a page", Fault::Answer(Reply::Page)),
     ("200 with nothing", Fault::Answer(Reply::Empty)),
@@ -15,9 +15,10 @@ const FAULTS: [(&str, Fault); 5] = [
 
 /// Only the listing of the third page of events names its predecessor.
 fn third_page_of_events(world: &mut World, fault: Fault, times: usize) {
-    world.scene.s3.knobs().set_page(Some(1));
-    let before = &world.bundles[1].1[3].kafka_key;
-    let target = format!("-4-{before}&");
+    world.page = Some(1);
+    world.pages();
+    let before = world.bundles[1].0.replace('/', "%2F").replace(':', "%3A");
+    let target = format!("start-after={before}");
     world.scene.spoil_bucket(&target, fault, times);
 }
 
@@ -37,7 +38,8 @@ fn third_page_of_streams(world: &mut World, fault: Fault, times: usize) {
             world.streams.sort();
         }
     }
-    world.scene.s3.knobs().set_page(Some(2));
+    world.page = Some(2);
+    world.pages();
     let lane = world.in_lane();
     let hash = lane[3].rsplit('/').next().unwrap();
     let target = format!("start-after=samples%2Fcontent%2F{hash}");

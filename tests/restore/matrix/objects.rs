@@ -29,7 +29,10 @@ impl Which {
         match self {
             Self::FirstStream => world.first().to_owned(),
             Self::LastStream => world.last().to_owned(),
-            Self::LargeStream => world.large.clone(),
+            Self::LargeStream => {
+                let mut keys = world.streams.iter();
+                keys.find(|key| key.starts_with(&world.large)).unwrap().clone()
+            }
             Self::FirstBundle => world.bundles[0].0.clone(),
             Self::LastBundle => world.bundles[2].0.clone(),
         }
