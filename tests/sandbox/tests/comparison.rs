@@ -9,7 +9,7 @@ use actors::object_key::BundleKey;
 use actors::timestamp::Timestamp;
 use raw::{get, post};
 use sandbox::comparison::{Allowances, Bundles, Comparison, Kind, Reason, compare};
-use sandbox::dispatcher::{Body, Config, StandInDispatcher};
+use sandbox::dispatcher::{Body, Config, RawEvent, StandInDispatcher};
 use sandbox::encode;
 use sandbox::generator::{Binary, Event, FeedEvents, Shape, World};
 
@@ -206,6 +206,16 @@ fn an_event_that_nobody_had_is_told() {
     let found = restore.compared_with(&second, &Allowances::default());
     assert_eq!(found.count(Kind::EventSurplus), 1, "{found}");
     assert_eq!(found.events, 70);
+    // Nor may it hold what was never published.
+    let second = restore.into_second();
+    let appended = RawEvent {
+        kafka_key: restore.bundles[0].events[0].kafka_key().to_owned(),
+        timestamp: Timestamp::default(),
+        bytes: Vec::new().into(),
+    };
+    second.append(&restore.bundles[0].feed, [appended]);
+    let found = restore.compared_with(&second, &Allowances::default());
+    assert_eq!(only(&found, Kind::EventSurplus).0, 1);
 }
 
 #[test]
@@ -290,6 +300,11 @@ fn an_inversion_is_told_and_so_is_an_old_bundle_that_comes_last() {
     let (count, examples) = only(&restore.compared(), Kind::Inversion);
     assert_eq!(count, 1);
     assert!(examples[0].starts_with(name), "{examples:?}");
+    // Not even if what came too early comes once more.
+    let early = restore.bundles[place].clone();
+    restore.bundles.insert(place + 2, early);
+    assert_eq!(only(&restore.compared(), Kind::Inversion).0, 1);
+    restore.bundles.remove(place + 2);
     restore.bundles.swap(place, place + 1);
     let again = restore.bundles[place].clone();
     restore.bundles.insert(place + 2, again);
