@@ -223,6 +223,7 @@ fn ports(
             stop: stop.clone(),
             requests: Arc::new(Semaphore::new(1)),
             spool,
+            readable: Rc::default(),
         },
     })
 }
