@@ -6,14 +6,16 @@
 //!
 //! Memory does not depend on the size of the binary: it is a few chunks.
 
+mod unpacking;
+
 use std::cell::RefCell;
-use std::io::Write;
 use std::rc::Rc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
 use sha2::Digest;
+
+use self::unpacking::{Step, Unpacking};
 
 use crate::fault::{Fault, FaultKind};
 use crate::fault_point::{self, FaultPoint};
@@ -26,12 +28,6 @@ use crate::stream_id::{Sha256, StreamId};
 use crate::stream_worker::progress::Progress;
 
 const RESTORE: &str = "restore stream";
-
-/// How much is sent at once, about.
-const CHUNK: usize = 64 * 1024;
-
-/// How much is unpacked at once: a bomb makes a thousand times as much of it.
-const STEP: usize = 8 * 1024;
 
 /// How often content that cannot be the stream is read again: it may have been damaged on its way.
 const READ_AGAIN: u32 = 1;
@@ -159,10 +155,10 @@ async fn transfer(
     let object = ports.archive.read(Store::Streams, key).await;
     progress.step();
     let sent = Rc::new(RefCell::new(Sent::default()));
+    let object = object?;
     let content = Unpacked {
-        object: object?,
-        gunzip: Some(MultiGzDecoder::new(Vec::with_capacity(CHUNK + 4 * STEP))),
-        rest: Bytes::new(),
+        unpacking: Unpacking::of_length(object.length()),
+        object,
         held_back: None,
         key: key.to_owned(),
         id: id.clone(),
@@ -199,10 +195,7 @@ struct Sent {
 /// The binary, from its object.
 struct Unpacked {
     object: Box<dyn ByteStream>,
-    /// `None` when the object is read to its end.
-    gunzip: Option<MultiGzDecoder<Vec<u8>>>,
-    /// What has come of the object and is not unpacked.
-    rest: Bytes,
+    unpacking: Unpacking,
     held_back: Option<(Bytes, sha2::Sha256)>,
     key: String,
     id: StreamId,
@@ -257,30 +250,20 @@ impl Unpacked {
 
     /// The next bytes of the binary; `None` after the last.
     async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
-        let Some(gunzip) = &mut self.gunzip else {
-            return Ok(None);
-        };
         let damaged = |error: std::io::Error| {
             let detail = format_args!("it is not the gzip it should be, or damaged: {error}");
             Fault::corrupt(RESTORE, &self.key, detail)
         };
-        while gunzip.get_ref().len() < CHUNK {
-            if self.rest.is_empty() {
-                let chunk = self.object.chunk().await;
-                self.progress.step();
-                match chunk? {
-                    Some(chunk) => self.rest = chunk,
-                    None => {
-                        let last = self.gunzip.take().map(MultiGzDecoder::finish).transpose();
-                        let last = last.map_err(damaged)?.unwrap_or_default();
-                        return Ok((!last.is_empty()).then(|| last.into()));
-                    }
+        loop {
+            match self.unpacking.next().map_err(damaged)? {
+                Step::Piece(piece) => return Ok(Some(piece)),
+                Step::End => return Ok(None),
+                Step::More => {
+                    let chunk = self.object.chunk().await;
+                    self.progress.step();
+                    self.unpacking.feed(chunk?);
                 }
             }
-            let step = self.rest.split_to(self.rest.len().min(STEP));
-            gunzip.write_all(&step).map_err(damaged)?;
         }
-        let ready = std::mem::replace(gunzip.get_mut(), Vec::with_capacity(CHUNK + 4 * STEP));
-        Ok(Some(ready.into()))
     }
 }
