@@ -14,6 +14,12 @@ use crate::decode::{self, text};
 /// An event that lies in several bundles says nothing about their order.
 const SEVERAL: u32 = u32::MAX;
 
+/// Bundles sort by their time, then by their keys.
+type InTime = (Timestamp, String);
+
+/// The events of a bundle, by their keys.
+type Held = (Feed, Vec<Box<str>>);
+
 /// For every event the place of its bundle in the time order of its feed.
 #[derive(Clone, Debug, Default)]
 pub struct Bundles {
@@ -27,7 +33,7 @@ impl Bundles {
     /// # Errors
     /// A folder or a file cannot be read.
     pub fn read(root: &Path, prefix: &str) -> anyhow::Result<Self> {
-        let mut found: BTreeMap<(Timestamp, String), (Feed, Vec<Box<str>>)> = BTreeMap::new();
+        let mut found: BTreeMap<InTime, Held> = BTreeMap::new();
         audit::for_each_bundle(root, prefix, |key: &BundleKey, bulk| {
             let events = decode::bulk(key.feed().model(), bulk).map(|decoded| decoded.events);
             let keys = events.iter().flatten();
