@@ -38,7 +38,8 @@
 //! | Why was a stream skipped? | [`hit_cache`] |
 //! | How does a binary get into the bucket? | [`stream_worker`] |
 //! | In what order does it end? | [`supervisor`] |
-//! | What survives a crash? | [`ports::state`], [`ports::journal`] |
+//! | What survives a crash? | [`ports::state`], [`ports::journal`], [`ports::restore_state`] |
+//! | How does everything come back? | [`restore`] |
 
 pub mod avro;
 pub mod encryption;
