@@ -89,6 +89,11 @@ impl Life {
         read_trace(&self.trace)
     }
 
+    /// Where its log lies.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

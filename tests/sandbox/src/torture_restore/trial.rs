@@ -9,14 +9,21 @@ use std::time::Duration;
 
 use actors::fault_point::FaultPoint;
 use anyhow::Context;
+use fastrand::Rng;
 
-use super::stock::{Stock, Whereabouts};
+use super::stock::{Flaws, Stock, Whereabouts};
 use super::verdict::Verdict;
 use crate::child::Ending;
 use crate::dispatcher::{self, SourceRules, StandInDispatcher};
-use crate::generator::World;
+use crate::generator::{Shape, World};
 use crate::s3::{self, S3Server};
 use crate::torture::trial::{Life, last_lines};
+
+/// What the program logs when it begins a restore.
+pub const FROM_THE_START: &str = "restoring from the start";
+
+/// What the program logs when it goes on with one.
+pub const GOING_ON: &str = "going on with the restore";
 
 /// Two servers, what lies in the bucket, and a program.
 pub struct RestoreTrial {
@@ -32,6 +39,8 @@ pub struct RestoreTrial {
     base: PathBuf,
     sandbox: PathBuf,
     lives: usize,
+    /// Of each start: how many requests to publish there had been, and where its log lies.
+    begun: Vec<(u64, PathBuf)>,
 }
 
 impl RestoreTrial {
@@ -79,6 +88,7 @@ impl RestoreTrial {
             base: base.to_owned(),
             sandbox: sandbox.to_owned(),
             lives: 0,
+            begun: Vec::new(),
         })
     }
 
@@ -100,6 +110,22 @@ impl RestoreTrial {
     /// Where local state lies.
     pub fn state(&self) -> PathBuf {
         self.base.join("local/restore")
+    }
+
+    /// A fresh trial with a stock of a world of its own, of which nothing is in the bucket yet.
+    ///
+    /// # Errors
+    /// See [`RestoreTrial::new`].
+    pub fn with(
+        base: &Path,
+        sandbox: &Path,
+        shape: Shape,
+        bundle: usize,
+        flaws: Flaws,
+    ) -> anyhow::Result<Self> {
+        let (world, mut rng) = (World::new(shape)?, Rng::with_seed(7));
+        let stock = Stock::of(&world, bundle, flaws, &Self::root(base), &mut rng)?;
+        Self::new(base, sandbox, &world, stock)
     }
 
     /// Puts all objects that are to come into the bucket.
@@ -137,15 +163,22 @@ impl RestoreTrial {
                 object.at = Whereabouts::There;
             }
         }
+        let requests = self.dispatcher.shared().publish_totals().requests;
         let settings = self.settings.clone();
-        Life::start(
-            &self.sandbox,
-            &self.base,
-            self.lives,
-            settings,
-            &self.arguments,
-            points,
-        )
+        let (sandbox, base, number) = (&self.sandbox, &self.base, self.lives);
+        let life = Life::start(sandbox, base, number, settings, &self.arguments, points)?;
+        self.begun.push((requests, life.log_path().to_owned()));
+        Ok(life)
+    }
+
+    /// How many requests to publish there had been when a start began a restore, and did not go on with one: by its
+    /// own words.
+    pub(super) fn beginnings(&self) -> Vec<u64> {
+        let begun = self
+            .begun
+            .iter()
+            .filter(|(_, log)| std::fs::read_to_string(log).is_ok_and(|log| log.contains(FROM_THE_START)));
+        begun.map(|(requests, _)| *requests).collect()
     }
 
     /// Waits for the end of the program.

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::stock::{Fate, Holds, Object, Whereabouts};
 use super::trial::RestoreTrial;
-use crate::dispatcher::Receipt;
+use crate::dispatcher::{Published, Receipt};
 
 /// What a restore came to.
 #[derive(Debug, Default)]
@@ -147,21 +147,35 @@ impl Verdict {
                 }
             }
             let published = trial.dispatcher.shared().published(&feed);
-            let placed = |receipt: &Receipt| places.get(&*receipt.kafka_key).copied();
-            let received: Vec<(usize, usize)> = published.0.iter().filter_map(placed).collect();
-            let back = received.windows(2).find(|pair| pair[1].0 < pair[0].0);
-            if let Some([before, after]) = back {
-                let (before, after) = (&bundles[before.0].key, &bundles[after.0].key);
-                self.fault(format!("INVERSION: {after} was received after {before}"));
+            let mut rest = published.0.as_slice();
+            for beginning in trial.beginnings().into_iter().skip(1).chain([u64::MAX]) {
+                let end = rest.partition_point(|receipt| receipt.request < beginning);
+                let (of_one_restore, after) = rest.split_at(end);
+                self.look_at_order_of(&bundles, &places, of_one_restore);
+                rest = after;
             }
-            let distinct = published.distinct();
-            let first: Vec<(usize, usize)> = distinct.into_iter().filter_map(placed).collect();
-            if let Some([before, after]) = first.windows(2).find(|pair| pair[1] < pair[0]) {
-                self.fault(format!(
-                    "INVERSION: event {} of {} was received before event {}",
-                    before.1, bundles[before.0].key, after.1
-                ));
-            }
+        }
+    }
+
+    fn look_at_order_of(
+        &mut self,
+        bundles: &[&Object],
+        places: &BTreeMap<&str, (usize, usize)>,
+        receipts: &[Receipt],
+    ) {
+        let placed = |receipt: &Receipt| places.get(&*receipt.kafka_key).copied();
+        let received: Vec<(usize, usize)> = receipts.iter().filter_map(placed).collect();
+        if let Some([before, after]) = received.windows(2).find(|pair| pair[1].0 < pair[0].0) {
+            let (before, after) = (&bundles[before.0].key, &bundles[after.0].key);
+            self.fault(format!("INVERSION: {after} was received after {before}"));
+        }
+        let distinct = Published(receipts.to_vec());
+        let first: Vec<(usize, usize)> = distinct.distinct().into_iter().filter_map(placed).collect();
+        if let Some([before, after]) = first.windows(2).find(|pair| pair[1] < pair[0]) {
+            let (bundle, before, after) = (&bundles[before.0].key, before.1, after.1);
+            self.fault(format!(
+                "INVERSION: event {before} of {bundle} was received before event {after}"
+            ));
         }
     }
 
