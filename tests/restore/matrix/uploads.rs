@@ -38,6 +38,16 @@ fn loses_one(large: bool, reason: &'static str) -> impl Fn(&World) -> Outcome {
     move |world| loses(vec![Lost::Object(key(world, large).to_owned())], reason)
 }
 
+/// Each is said not to be what was sent.
+fn loses_all(world: &World) -> Outcome {
+    let lost = world.streams.iter().map(|key| Lost::Object(key.clone()));
+    loses(lost.collect(), "the dispatcher says it received")
+}
+
+/// That of `binary 0`, with a size that it does not have.
+const OTHER_SIZE: &str =
+    r#"{"data":{"size":7,"sha256":"20c9ef92c32b1e8ff1e88ac252fafa5cbfbf508f3169a6f29e7a2dd93257ff7c"}}"#;
+
 const ERRORS: &str = r#"{"errors":[{"detail":"the store is full"}]}"#;
 
 const OTHER_HASH: &str =
@@ -59,7 +69,12 @@ fn every_answer_to_a_stream_is_taken_for_what_it_says() {
         answered("200 with errors", Fault::Says(200, ERRORS))
             .passes()
             .stops(),
-        answered("200 that names another hash", Fault::Says(200, OTHER_HASH)).passes(),
+        answered("200 that names another hash", Fault::Says(200, OTHER_HASH))
+            .passes()
+            .ever(loses_all),
+        answered("200 that names another size", Fault::Says(200, OTHER_SIZE))
+            .passes()
+            .ever(loses_all),
         answered("200 without data", Fault::Says(200, "{}"))
             .passes()
             .stops(),
