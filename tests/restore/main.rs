@@ -8,5 +8,6 @@ mod matrix;
 mod memory;
 mod order;
 mod program;
+mod retry;
 mod scene;
 mod selection;

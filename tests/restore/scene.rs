@@ -131,10 +131,14 @@ impl Scene {
 
     /// Runs `restore --json` with these options to its end.
     pub fn restore(&self, options: &[&str]) -> Ended {
-        let arguments = [&["restore", "--json"], options].concat();
+        self.run(&[&["restore", "--json"], options].concat())
+    }
+
+    /// Runs the program with these arguments to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ended {
         let number = self.starts.fetch_add(1, Ordering::SeqCst);
         let output = self.folder.path().join(format!("start-{number}"));
-        crate::program::run(&self.settings, &arguments, &output, &self.local_state())
+        crate::program::run(&self.settings, arguments, &output, &self.local_state())
     }
 
     /// Where local state of restores lies.
