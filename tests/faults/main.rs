@@ -3,8 +3,9 @@
 
 use std::fmt::Write;
 use std::process::Command;
+use std::time::Duration;
 
-use sandbox::faults::{self, Cell};
+use sandbox::faults::{self, Cell, Course};
 use sandbox::proxy::Operation;
 
 /// How many cells of an operation run side by side: they mostly wait.
@@ -20,7 +21,20 @@ fn all_cells_of(operation: Operation) {
     assert_eq!(reports.len(), cells.len());
     let mut text = String::new();
     for report in &reports {
-        println!("{:6.1?} {}", report.took, report.cell.name());
+        let restored = report.restored.as_ref();
+        let restore = restored.map_or(Duration::ZERO, |(_, took)| *took);
+        println!(
+            "{:6.1?}, restore {restore:6.1?}: {}",
+            report.took,
+            report.cell.name()
+        );
+        let as_received = matches!(
+            report.cell.course,
+            Course::EventAsReceived | Course::BulkAsReceived
+        );
+        if restored.is_none() && report.wrong.is_empty() && !as_received {
+            writeln!(text, "\n{}: not restored", report.cell.name()).unwrap();
+        }
         if !report.wrong.is_empty() {
             writeln!(text, "\n{}:", report.cell.name()).unwrap();
             report
