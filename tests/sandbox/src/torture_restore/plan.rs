@@ -171,13 +171,15 @@ fn life(rng: &mut Rng) -> LifePlan {
         _ => End::KillWhileEnding(millis(rng, 0..200)),
     };
     let length = match (end, rng.u32(..100)) {
-        (End::KillAt(..), _) => millis(rng, 500..3000),
+        // Long enough to come to the point; one that is done ends by itself.
+        (End::KillAt(..), _) => millis(rng, 3000..8000),
         (_, 0..8) => millis(rng, 0..30),
         (_, 8..40) => millis(rng, 30..300),
         _ => millis(rng, 300..1200),
     };
     let mut acts = Vec::new();
-    let within = |rng: &mut Rng| length.mul_f64(rng.f64());
+    let busy = length.min(Duration::from_secs(1));
+    let within = |rng: &mut Rng| busy.mul_f64(rng.f64());
     for _ in 0..rng.usize(0..=3) {
         acts.push((within(rng), Act::Put(rng.usize(1..=8))));
         acts.push((within(rng), Act::Vanish(rng.usize(0..=3))));
