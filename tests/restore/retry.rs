@@ -23,7 +23,10 @@ fn letters_that_can_be_put_back_now_are_and_the_others_stay() {
         &[event(&crate::bucket::feed("other/binary/sourced"), 9)],
     );
     // One stream is damaged in the bucket, and whole again later; one stays damaged.
-    let (mends, stays) = (b"a binary to be mended".as_slice(), b"a binary that is lost".as_slice());
+    let (mends, stays) = (
+        b"a binary to be mended".as_slice(),
+        b"a binary that is lost".as_slice(),
+    );
     let keys = [mends, stays].map(|content| {
         let key = scene.put_stream("samples", "content", content);
         scene.put(bucket::STREAMS, &key, b"no gzip at all");
@@ -37,19 +40,27 @@ fn letters_that_can_be_put_back_now_are_and_the_others_stay() {
     let retried = scene.run(&["dead-letters", "--retry", "--json"]).is(3);
     let expected = serde_json::json!({"retried": {"put_back": 2, "put_back_in_part": 0, "stay": 1}});
     assert_eq!(retried.told, expected, "{}", retried.log);
-    let left: Vec<&str> = retried.letters.iter().map(|(letter, _)| letter.key.as_str()).collect();
+    let left: Vec<&str> = retried
+        .letters
+        .iter()
+        .map(|(letter, _)| letter.key.as_str())
+        .collect();
     assert_eq!(left, [keys[1].as_str()]);
     assert!(retried.letters[0].0.attempts > 1, "{:?}", retried.lost());
     assert!(scene.published(&feed).contains(&refused));
     assert!(scene.uploaded().contains(&keys[0]) && !scene.uploaded().contains(&keys[1]));
 
-    let of_other = scene.run(&["dead-letters", "--retry", "--json", "--source", "other"]).is(0);
+    let of_other = scene
+        .run(&["dead-letters", "--retry", "--json", "--source", "other"])
+        .is(0);
     assert_eq!(of_other.letters.len(), 1, "that of another source is left alone");
 }
 
 #[test]
 fn an_outage_says_nothing_of_a_letter() {
-    let scene = Scene::new(&["samples"]).set("BK__RESTORE_TYPE", "streams").spoilable();
+    let scene = Scene::new(&["samples"])
+        .set("BK__RESTORE_TYPE", "streams")
+        .spoilable();
     scene.put_stream("samples", "content", b"whole");
     let key = scene.put_stream("samples", "content", b"to be damaged");
     scene.put(bucket::STREAMS, &key, b"no gzip at all");
@@ -57,5 +68,9 @@ fn an_outage_says_nothing_of_a_letter() {
     scene.spoil_bucket(&key, sandbox::proxy::Fault::Status(503), crate::scene::EVER);
     let retried = scene.run(&["dead-letters", "--retry", "--json"]).is(1);
     assert_eq!(retried.letters.len(), 1, "{}", retried.log);
-    assert!(retried.letters[0].0.reason.contains("gzip"), "{:?}", retried.lost());
+    assert!(
+        retried.letters[0].0.reason.contains("gzip"),
+        "{:?}",
+        retried.lost()
+    );
 }

@@ -191,7 +191,7 @@ fn print(figures: &Figures) {
         .load_style(presets::UTF8_FULL_CONDENSED)
         .set_header(["what", "how much"]);
     let count = |count: u64| HumanCount(count).to_string();
-    for (what, how_much) in [
+    let rows = [
         ("events", count(figures.events)),
         ("events in suspect pulls", count(figures.events_in_suspect_pulls)),
         ("streams", count(figures.streams)),
@@ -208,7 +208,16 @@ fn print(figures: &Figures) {
             "peak memory of the restore",
             HumanBytes(figures.restore_peak_memory).to_string(),
         ),
-    ] {
+    ];
+    let rows = rows
+        .map(|(what, how_much)| (what.to_owned(), how_much))
+        .into_iter();
+    let excused = figures.not_restored.iter();
+    let excused = excused.map(|(reason, how_many)| {
+        let what = format!("not restored: {}", reason.as_str());
+        (what, count(*how_many))
+    });
+    for (what, how_much) in rows.chain(excused) {
         table.add_row([
             Cell::new(what),
             Cell::new(how_much).set_alignment(CellAlignment::Right),

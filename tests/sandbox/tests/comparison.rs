@@ -58,7 +58,7 @@ impl Restore {
     }
 
     /// Puts everything into another dispatcher.
-    fn into_second(&self) -> StandInDispatcher {
+    fn second(&self) -> StandInDispatcher {
         let second = StandInDispatcher::start(Config::default()).unwrap();
         self.put_into(&second);
         second
@@ -72,7 +72,7 @@ impl Restore {
     }
 
     fn compared(&self) -> Comparison {
-        self.compared_with(&self.into_second(), &Allowances::default())
+        self.compared_with(&self.second(), &Allowances::default())
     }
 
     fn compared_with(&self, second: &StandInDispatcher, allowances: &Allowances) -> Comparison {
@@ -198,7 +198,7 @@ fn of_many_differences_a_few_are_told_and_all_counted() {
 #[test]
 fn an_event_that_nobody_had_is_told() {
     let restore = Restore::of_everything();
-    let second = restore.into_second();
+    let second = restore.second();
     let foreign = World::new(Shape::new(2, 1, 0).with_events([1, 0, 0, 0, 0])).unwrap();
     bundles(&foreign.feeds()[0])
         .iter()
@@ -207,7 +207,7 @@ fn an_event_that_nobody_had_is_told() {
     assert_eq!(found.count(Kind::EventSurplus), 1, "{found}");
     assert_eq!(found.events, 70);
     // Nor may it hold what was never published.
-    let second = restore.into_second();
+    let second = restore.second();
     let appended = RawEvent {
         kafka_key: restore.bundles[0].events[0].kafka_key().to_owned(),
         timestamp: Timestamp::default(),
@@ -269,7 +269,7 @@ fn a_stream_less_one_more_and_one_with_other_bytes_are_told() {
         (1, vec![dropped.stream.to_string()])
     );
     restore.streams.push(dropped.clone());
-    let second = restore.into_second();
+    let second = restore.second();
     let mut content = dropped.content.bytes();
     *content.last_mut().unwrap() ^= 1;
     second.put_stream(&dropped.stream, Body::Given(content.clone().into()));
@@ -281,7 +281,7 @@ fn a_stream_less_one_more_and_one_with_other_bytes_are_told() {
         "{examples:?}"
     );
     content.push(0);
-    let second = restore.into_second();
+    let second = restore.second();
     upload(&second, &dropped, &content);
     assert_eq!(
         restore
@@ -331,7 +331,7 @@ fn the_order_is_that_of_the_bundles_by_time_and_not_by_name() {
     let compared = |restore: &Restore| {
         let mut allowances = Allowances::default();
         allowances.expect_order_of(Bundles::read(bucket.path(), "backup").unwrap());
-        restore.compared_with(&restore.into_second(), &allowances)
+        restore.compared_with(&restore.second(), &allowances)
     };
     assert_eq!(only(&compared(&restore), Kind::Inversion).0, 1);
     restore.bundles.swap(place, place + 1);
@@ -370,7 +370,7 @@ fn what_the_backup_could_not_have_is_told_apart_and_only_that() {
     }
     allowances.allow_stream(stream.to_string(), Reason::NotNamed);
     allowances.allow_stream(absent, Reason::NotThere);
-    let found = restore.compared_with(&restore.into_second(), &allowances);
+    let found = restore.compared_with(&restore.second(), &allowances);
     let (count, examples) = only(&found, Kind::EventMissing);
     let told = format!("{} {}", lost.feed, lost.events[0].kafka_key());
     assert_eq!((count, examples), (1, vec![told]));
@@ -382,7 +382,7 @@ fn what_the_backup_could_not_have_is_told_apart_and_only_that() {
     assert_eq!((found.events, found.all_excused()), (66, 5));
     // What is there all the same is compared like everything else.
     restore.bundles.insert(place, lost);
-    let found = restore.compared_with(&restore.into_second(), &allowances);
+    let found = restore.compared_with(&restore.second(), &allowances);
     assert!(found.is_same(), "{found}");
     assert_eq!(
         (found.events, found.excused.get(&Reason::SuspectPull)),

@@ -1,24 +1,17 @@
 //! The time order of the bundles in a bucket, and which events lie in which of them. Read without any code of the
 //! program but its names of objects and its schemas.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 use actors::feed::Feed;
 use actors::object_key::BundleKey;
-use actors::timestamp::Timestamp;
 
 use crate::audit;
 use crate::decode::{self, text};
 
 /// An event that lies in several bundles says nothing about their order.
 const SEVERAL: u32 = u32::MAX;
-
-/// Bundles sort by their time, then by their keys.
-type InTime = (Timestamp, String);
-
-/// The events of a bundle, by their keys.
-type Held = (Feed, Vec<Box<str>>);
 
 /// For every event the place of its bundle in the time order of its feed.
 #[derive(Clone, Debug, Default)]
@@ -33,19 +26,17 @@ impl Bundles {
     /// # Errors
     /// A folder or a file cannot be read.
     pub fn read(root: &Path, prefix: &str) -> anyhow::Result<Self> {
-        let mut found: BTreeMap<InTime, Held> = BTreeMap::new();
-        audit::for_each_bundle(root, prefix, |key: &BundleKey, bulk| {
+        let mut found: Vec<(BundleKey, Vec<Box<str>>)> = Vec::new();
+        audit::for_each_bundle(root, prefix, |key, bulk| {
             let events = decode::bulk(key.feed().model(), bulk).map(|decoded| decoded.events);
             let keys = events.iter().flatten();
             let keys = keys.map(|event| text(&event.value, &["kafka_key"]).into());
-            found.insert(
-                (key.timestamp(), key.to_string()),
-                (key.feed().clone(), keys.collect()),
-            );
+            found.push((key.clone(), keys.collect()));
         })?;
+        found.sort_by_cached_key(|(key, _)| (key.timestamp(), key.to_string()));
         let mut bundles = Self::default();
-        for (place, (feed, keys)) in (0..).zip(found.into_values()) {
-            let places = bundles.feeds.entry(feed).or_default();
+        for (place, (key, keys)) in (0..).zip(found) {
+            let places = bundles.feeds.entry(key.feed().clone()).or_default();
             for key in keys {
                 places
                     .entry(key)
