@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use actors::feed::{Feed, SourceName};
 use actors::object_key::BundleKey;
@@ -20,6 +21,9 @@ use crate::generator::{Event, World};
 
 /// The buckets' names, without their last word.
 const BUCKETS: &str = "azul-backup-1";
+
+/// How long before the restore the backup was made.
+const LONG_AGO: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// More than Kafka takes, in a field that the dispatcher decodes.
 const TOO_LARGE: usize = 3_200_000;
@@ -235,7 +239,7 @@ impl Stock {
         })
     }
 
-    /// Puts an object into the bucket.
+    /// Puts an object into the bucket: as one that has been there for long, unless it comes `late`.
     ///
     /// # Errors
     /// It cannot be written.
@@ -243,6 +247,11 @@ impl Stock {
         let path = self.path(&self.objects[number]);
         let coming = self.root.with_extension(format!("coming-{number}"));
         std::fs::write(&coming, &self.objects[number].packed)?;
+        if !late {
+            // Older than what a last pass looks at: else it would make good what a mark has passed.
+            let written = std::fs::File::options().write(true).open(&coming)?;
+            written.set_modified(SystemTime::now() - LONG_AGO)?;
+        }
         std::fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
         std::fs::rename(coming, path)?;
         let object = &mut self.objects[number];
