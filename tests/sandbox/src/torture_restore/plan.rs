@@ -172,7 +172,7 @@ fn life(rng: &mut Rng) -> LifePlan {
     };
     let length = match (end, rng.u32(..100)) {
         // Long enough to come to the point; one that is done ends by itself.
-        (End::KillAt(..), _) => millis(rng, 3000..8000),
+        (End::KillAt(..), _) => millis(rng, 1000..3000),
         (_, 0..8) => millis(rng, 0..30),
         (_, 8..40) => millis(rng, 30..300),
         _ => millis(rng, 300..1200),
@@ -189,7 +189,7 @@ fn life(rng: &mut Rng) -> LifePlan {
     }
     acts.sort_by_key(|(at, _)| *at);
     LifePlan {
-        latency: millis(rng, 0..6),
+        latency: millis(rng, 4..20),
         acts,
         length,
         from_the_process: rng.u32(..100) < 15,
