@@ -1,6 +1,7 @@
 //! `dead-letters --retry`: what can be put back now is, what cannot stays, and nothing else is touched.
 
 use sandbox::dispatcher::SourceRules;
+use sandbox::proxy::{Fault, Reply};
 
 use crate::bucket::{self, Event, event, feed};
 use crate::scene::Scene;
@@ -65,7 +66,7 @@ fn an_outage_says_nothing_of_a_letter() {
     let key = scene.put_stream("samples", "content", b"to be damaged");
     scene.put(bucket::STREAMS, &key, b"no gzip at all");
     scene.restore(&[]).is(3);
-    scene.spoil_bucket(&key, sandbox::proxy::Fault::Status(503), crate::scene::EVER);
+    scene.spoil_bucket(&key, Fault::AnswerInstead(Reply::Xml(503)), crate::scene::EVER);
     let retried = scene.run(&["dead-letters", "--retry", "--json"]).is(1);
     assert_eq!(retried.letters.len(), 1, "{}", retried.log);
     assert!(

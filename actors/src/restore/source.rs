@@ -47,7 +47,8 @@ use crate::stop::StopFlag;
 use crate::stream_id::{Sha256, StreamId};
 use crate::timestamp::Timestamp;
 
-/// How many lanes are worked off side by side. Each holds up to a page and a bit of keys.
+/// How many lanes are worked off side by side, unless they are too short to keep the workers busy. Each holds up to a
+/// page and a bit of keys.
 const LANES: usize = 16;
 
 /// A lane with fewer objects waiting lists its next page.
@@ -233,7 +234,7 @@ impl<'a> Run<'a> {
             if self.ports.stop.is_raised() {
                 return Err(Halt::Stopped);
             }
-            while self.lanes.len() < LANES && self.open_lane().await? {}
+            while self.wants_lanes() && self.open_lane().await? {}
             self.list_ahead();
             self.supply().await?;
             self.try_once_more()?;

@@ -84,6 +84,13 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
+    /// Small labels are short lanes: then it takes as many of them as there are jobs.
+    pub(super) fn wants_lanes(&self) -> bool {
+        let waiting = || self.lanes.values().map(|lane| lane.queue.len()).sum::<usize>();
+        let most_out = self.ports.most_out;
+        self.lanes.len() < LANES || (self.lanes.len() < most_out && waiting() + self.out < most_out)
+    }
+
     pub(super) fn note_hash(&self, page: &ListPage) {
         let hashes = page
             .objects

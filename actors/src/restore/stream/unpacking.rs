@@ -174,7 +174,7 @@ mod tests {
 
     fn content(size: usize) -> Vec<u8> {
         (0..size as u64)
-            .map(|at| (at * at >> 7) as u8 ^ at as u8)
+            .map(|at| ((at * at) >> 7) as u8 ^ at as u8)
             .collect()
     }
 
