@@ -7,12 +7,12 @@
 //! # Who is to blame
 //! A stream that fails although it was tried often enough says little: the bucket or the dispatcher may be away, or
 //! this one object may be the one that a disk has lost. Others show which. It is *held*, not done, so that no mark
-//! passes it. When as many fail in a row as the settings allow, with no success in between, and a [witness] does not go
+//! passes it. When as many fail in a row as the settings allow, with no success in between, and a `witness` does not go
 //! through either, the restore stops, with its marks intact. When nothing else is left to do, those that are held are
 //! tried once more; one that fails again, although others go through, is a dead letter.
 //!
 //! # Figures
-//! What is restored in order is counted by the marks, all else by [rows of single objects](told): either way figures
+//! What is restored in order is counted by the marks, all else by rows of single objects (`told`): either way figures
 //! are durable together with what they count, and however often work is repeated, nothing counts twice.
 
 use std::cell::RefCell;
