@@ -79,6 +79,6 @@ mod tests {
         }
         std::panic::set_hook(former);
         let first = panics.first().unwrap();
-        assert!(first.starts_with("here (at src/backup/panics.rs:"), "{first}");
+        assert!(first.starts_with("here (at src/process/panics.rs:"), "{first}");
     }
 }
