@@ -47,7 +47,7 @@ use crate::adapters::volume::Volume;
 use crate::exit::Exit;
 use crate::local_socket::{LocalSocket, SocketPlace};
 use crate::process::signals::Signals;
-use crate::process::{Watching, watchdog};
+use crate::process::{self, Watching, watchdog};
 use crate::settings::Settings;
 
 /// Bytes of binaries that may be in memory on their way to the bucket, all workers together.
@@ -110,7 +110,8 @@ async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
         pretty,
     );
     let (ended, end) = oneshot::channel();
-    let close = close(sled.clone(), Rc::clone(&socket));
+    let closed = sled.clone();
+    let close = process::closing(Rc::clone(&socket), async move || closed.close().await);
     let started = start(&settings, &outside, ports, left, (sled, close), watching, ended);
     if let Some(socket) = &*socket.borrow() {
         socket.tell(started.hit_cache.clone().recipient());
@@ -157,15 +158,7 @@ async fn open(settings: Arc<Settings>) -> Result<(SledState, FileJournal), Start
 /// Lets commands ask this process, as long as what is returned is kept.
 fn serve_commands(root: &Path, sled: &SledState) -> Option<LocalSocket> {
     let served = LocalSocket::serve(root, Rc::new(sled.clone()));
-    served
-        .inspect_err(|error| {
-            let socket = SocketPlace::beside(root).path();
-            log::warn!(
-                "commands cannot reach this process, only what it leaves behind: the socket {} cannot be made: {error}",
-                socket.display()
-            );
-        })
-        .ok()
+    process::offered(served, &SocketPlace::beside(root))
 }
 
 /// What a feed works with.
@@ -312,14 +305,6 @@ fn start(
         supervisor,
         hit_cache,
     }
-}
-
-/// Closes local state, and its socket before it: who asks then is to find nobody, rather than a state that is closed.
-fn close(sled: SledState, socket: Rc<RefCell<Option<LocalSocket>>>) -> CloseState {
-    Box::new(move || {
-        drop(socket.take());
-        Box::pin(async move { sled.close().await })
-    })
 }
 
 fn feed_rules(settings: &Settings, feed: Feed, consumer: Option<String>) -> FeedRules {

@@ -5,14 +5,43 @@ pub(crate) mod panics;
 pub(crate) mod signals;
 pub(crate) mod watchdog;
 
+use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use actors::fault_point;
+use actors::ports::state::StateFault;
 use actors::stream_worker::progress::Crew;
-use actors::supervisor::{Pulse, StageBudgets};
+use actors::supervisor::{CloseState, Pulse, StageBudgets};
 
 use self::signals::Signals;
+use crate::local_socket::{LocalSocket, SocketPlace};
+
+/// The socket for commands, where it could be made; a mode can do without.
+pub(crate) fn offered(served: io::Result<LocalSocket>, place: &SocketPlace) -> Option<LocalSocket> {
+    let warn = |error: &io::Error| {
+        log::warn!(
+            "commands cannot reach this process, only what it leaves behind: the socket {} cannot be made: {error}",
+            place.path().display()
+        );
+    };
+    served.inspect_err(warn).ok()
+}
+
+/// Closes local state, and its socket before it: who asks then is to find nobody, rather than a state that is closed.
+pub(crate) fn closing<F>(
+    socket: Rc<RefCell<Option<LocalSocket>>>,
+    close: impl FnOnce() -> F + 'static,
+) -> CloseState
+where
+    F: Future<Output = Result<(), StateFault>> + 'static,
+{
+    Box::new(move || {
+        drop(socket.take());
+        Box::pin(close())
+    })
+}
 
 /// How long the actors' thread may give no sign of life.
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);

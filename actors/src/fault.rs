@@ -1,7 +1,7 @@
 //! What went wrong outside, told by what the caller does about it.
 
-use std::fmt;
 use std::time::Duration;
+use std::{fmt, io};
 
 /// What the caller does about a [`Fault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -148,4 +148,12 @@ impl fmt::Display for Fault {
         }
         Ok(())
     }
+}
+
+/// Whether an error says that the disk, or a quota, is used up.
+pub fn is_no_room(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }

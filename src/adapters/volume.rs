@@ -9,6 +9,7 @@
 //!   local state goes to nothing else. It is made again when there is room.
 //! * Room is measured, never assumed: others may use the volume too.
 
+use actors::fault::is_no_room;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -29,14 +30,6 @@ const FILE: &str = "reserve";
 
 /// Room that has to be there beside the reserve before it is made: a quarter of the floor.
 const BESIDE: u64 = 4;
-
-/// Whether an error says that the disk, or a quota, is used up.
-pub(super) fn is_no_room(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
-}
 
 fn no_room(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::StorageFull, text)

@@ -53,12 +53,7 @@ impl Resume {
         copy.begin(id, false, Timestamp::now()).await?;
         let streams = sources.iter().map(|source| {
             let lanes = copy.lanes(&format!("{source}/"))?;
-            Ok((
-                source.clone(),
-                lanes
-                    .iter()
-                    .fold(StreamFigures::default(), |all, (_, mark)| sum(all, mark.figures)),
-            ))
+            Ok((source.clone(), lanes.iter().map(|(_, mark)| mark.figures).sum()))
         });
         let feeds = feeds
             .iter()
@@ -135,11 +130,6 @@ impl Resume {
             }
         }
     }
-}
-
-fn sum(mut all: StreamFigures, more: StreamFigures) -> StreamFigures {
-    all += more;
-    all
 }
 
 #[cfg(test)]

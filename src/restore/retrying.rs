@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,8 +19,8 @@ use actors::stop::StopFlag;
 use actors::stream_worker::progress::Progress;
 use tokio::sync::Semaphore;
 
-use super::FOLDER;
 use super::outside::Outside;
+use super::{FOLDER, NoSpool, spool};
 use crate::adapters::restore_state::SledRestoreState;
 use crate::adapters::state::OpenError;
 use crate::exit::Exit;
@@ -69,8 +68,8 @@ enum NotRetried {
     State(#[from] StateFault),
     #[error(transparent)]
     Halt(#[from] Halt),
-    #[error("{} cannot be used: {error}", .path.display())]
-    Spool { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Spool(#[from] NoSpool),
     #[error("signals cannot be received, or the output not be written: {0}")]
     Io(#[from] io::Error),
 }
@@ -197,11 +196,7 @@ fn ports(
     stop: &StopFlag,
 ) -> Result<RetryPorts, NotRetried> {
     let outside = Outside::new(settings);
-    let spool = settings.local_data.join(FOLDER).join("spool");
-    std::fs::create_dir_all(&spool).map_err(|error| NotRetried::Spool {
-        path: spool.clone(),
-        error,
-    })?;
+    let spool = spool(settings)?;
     let archive: Rc<dyn actors::ports::Archive> = Rc::new(outside.archive()?);
     let target: Rc<dyn actors::ports::Target> = Rc::new(outside.target()?);
     Ok(RetryPorts {

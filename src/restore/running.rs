@@ -34,13 +34,13 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::outside::Outside;
 use super::report::{Ending, Reporter};
-use super::{FOLDER, Wanted, planning};
+use super::{FOLDER, NoSpool, Wanted, planning, spool};
 use crate::adapters::restore_state::SledRestoreState;
 use crate::adapters::state::OpenError;
 use crate::exit::Exit;
 use crate::local_socket::{LocalSocket, SocketPlace};
 use crate::process::signals::Signals;
-use crate::process::{Watching, watchdog};
+use crate::process::{self, Watching, watchdog};
 
 /// How many requests to publish may be under way, each with up to 4 MiB of events in memory.
 const REQUESTS: usize = 4;
@@ -71,8 +71,8 @@ enum StartFault {
     Watchdog(std::io::Error),
     #[error("local state could not be opened: {0}")]
     Opening(tokio::task::JoinError),
-    #[error("{} cannot be used: {error}", .path.display())]
-    Spool { path: PathBuf, error: std::io::Error },
+    #[error(transparent)]
+    Spool(#[from] NoSpool),
 }
 
 async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
@@ -96,7 +96,8 @@ async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
     let standing = standing(&wanted, &sled)?;
     let reporter = Reporter::new(pretty, wanted.json);
     let (ended, end) = oneshot::channel();
-    let close = close(sled.clone(), socket);
+    let closed = sled.clone();
+    let close = process::closing(socket, async move || closed.close().await);
     let supervisor = start(&wanted, (&sled, close), &standing, unfinished, watching, ended)?;
     reporter.watch({
         let standing = standing.clone();
@@ -129,23 +130,7 @@ async fn open(root: PathBuf) -> Result<SledRestoreState, StartFault> {
 /// Lets commands ask this process, as long as what is returned is kept.
 fn serve_commands(root: &Path, sled: &SledRestoreState) -> Option<LocalSocket> {
     let served = LocalSocket::serve_restore(root, Rc::new(sled.clone()));
-    served
-        .inspect_err(|error| {
-            let socket = SocketPlace::beside_restore(root).path();
-            log::warn!(
-                "commands cannot reach this process, only what it leaves behind: the socket {} cannot be made: {error}",
-                socket.display()
-            );
-        })
-        .ok()
-}
-
-/// The socket goes first: nobody is to find a state that is closed.
-fn close(sled: SledRestoreState, socket: Rc<RefCell<Option<LocalSocket>>>) -> CloseState {
-    Box::new(move || {
-        drop(socket.take());
-        Box::pin(async move { sled.close().await })
-    })
+    process::offered(served, &SocketPlace::beside_restore(root))
 }
 
 fn stopped_before_it_began() -> Exit {
@@ -169,9 +154,7 @@ fn standing(wanted: &Wanted, state: &SledRestoreState) -> Result<Standing, State
     let mut sources = Vec::new();
     for source in wanted.selection.stream_sources(&by_default) {
         let lanes = state.lanes(&format!("{source}/"))?;
-        let mut figures = actors::ports::restore_state::StreamFigures::default();
-        lanes.into_iter().for_each(|(_, mark)| figures += mark.figures);
-        sources.push((source, figures));
+        sources.push((source, lanes.iter().map(|(_, mark)| mark.figures).sum()));
     }
     let mut feeds = Vec::new();
     for feed in wanted.selection.feeds(&by_default) {
@@ -193,11 +176,7 @@ fn start(
     let (stop, stop_streams) = (StopFlag::default(), StopFlag::default());
     let outside = Outside::new(settings);
     let state: Rc<dyn RestoreState> = Rc::new(sled.clone());
-    let spool = settings.local_data.join(FOLDER).join("spool");
-    std::fs::create_dir_all(&spool).map_err(|error| StartFault::Spool {
-        path: spool.clone(),
-        error,
-    })?;
+    let spool = spool(settings)?;
     let Watching { pulse, crew, panics } = watching;
     let levers = Levers {
         stop_events: stop.clone(),

@@ -78,6 +78,15 @@ impl std::ops::AddAssign for StreamFigures {
     }
 }
 
+impl std::iter::Sum for StreamFigures {
+    fn sum<I: Iterator<Item = Self>>(figures: I) -> Self {
+        figures.fold(Self::default(), |mut sum, figures| {
+            sum += figures;
+            sum
+        })
+    }
+}
+
 /// What became of the events of a bundle, or of many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventFigures {

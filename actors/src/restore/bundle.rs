@@ -20,7 +20,7 @@ use super::selection::Window;
 use crate::avro::bulk::{EventReader, scan};
 use crate::avro::join::bulk_of;
 use crate::avro::{BulkVersion, ModelVersion};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, is_no_room};
 use crate::ports::archive::{Archive, Store};
 use crate::ports::journal::ReadSeek;
 use crate::ports::state::BatchContents;
@@ -260,13 +260,6 @@ impl Bundle {
         }
         Ok(())
     }
-}
-
-fn is_no_room(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
 }
 
 /// The bytes of a bulk.

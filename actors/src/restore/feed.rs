@@ -453,6 +453,3 @@ async fn note(
     ports.standing.feed(feed, |standing| standing.figures += figures);
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

@@ -153,20 +153,12 @@ pub fn accounted(figures: &EventFigures) -> u64 {
 impl Progress {
     /// All streams together.
     pub fn all_streams(&self) -> StreamFigures {
-        self.streams
-            .iter()
-            .fold(StreamFigures::default(), |mut all, source| {
-                all += source.figures;
-                all
-            })
+        self.streams.iter().map(|source| source.figures).sum()
     }
 
     /// All events together.
     pub fn all_events(&self) -> EventFigures {
-        self.feeds.iter().fold(EventFigures::default(), |mut all, feed| {
-            all += feed.figures;
-            all
-        })
+        self.feeds.iter().map(|feed| feed.figures).sum()
     }
 
     /// The feeds in which events are unaccounted for, or counted twice: this program is wrong then.

@@ -6,12 +6,12 @@
 
 use actors::fault::{Fault, FaultKind};
 use actors::ports::UploadId;
-use xml::reader::{EventReader, XmlEvent};
 
 use super::Place;
 use super::body::kept;
 use super::client::S3;
 use super::fault::{Operation, S3Answer};
+use super::xml::Document;
 use crate::adapters::http::ERROR_BODY;
 
 const ROOT: &str = "ListMultipartUploadsResult";
@@ -112,38 +112,18 @@ impl Page {
     }
 }
 
-impl Elements {
-    fn parse(text: &[u8]) -> Result<Self, String> {
-        let mut elements = Self::default();
-        let (mut path, mut content) = (Vec::new(), String::new());
-        for event in EventReader::new(text) {
-            match event.map_err(|error| error.to_string())? {
-                XmlEvent::StartElement { name, .. } => {
-                    path.push(name.local_name);
-                    content.clear();
-                    if path[0] != ROOT {
-                        return Err(format!("it is no list of uploads but <{}>", path[0]));
-                    }
-                    if path[1..] == ["Upload"] {
-                        elements.uploads.push(Default::default());
-                    }
-                }
-                XmlEvent::Characters(text) | XmlEvent::CData(text) | XmlEvent::Whitespace(text) => {
-                    content.push_str(&text);
-                }
-                XmlEvent::EndElement { .. } => {
-                    elements.take(&path[1..], std::mem::take(&mut content));
-                    path.pop();
-                }
-                _ => {}
-            }
+impl Document for Elements {
+    const ROOT: &str = ROOT;
+    const WHAT: &str = "list of uploads";
+
+    fn begin(&mut self, path: &[String]) {
+        if path == ["Upload"] {
+            self.uploads.push(Default::default());
         }
-        Ok(elements)
     }
 
-    fn take(&mut self, path: &[String], content: String) {
-        let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        let place = match path[..] {
+    fn take(&mut self, path: &[&str], content: String) {
+        let place = match *path {
             ["Bucket"] => Some(&mut self.bucket),
             ["Prefix"] => Some(&mut self.prefix),
             ["IsTruncated"] => Some(&mut self.is_truncated),

@@ -1,4 +1,4 @@
-//! Whether an answer is XML from its beginning to its end.
+//! Whether an answer is XML from its beginning to its end, and what its elements hold.
 //!
 //! rusoto's parsers wait for the end of an element, and where there is none they wait for ever, on the thread
 //! that called them. What they get is checked before, by the parser that they use themselves.
@@ -24,6 +24,51 @@ pub(super) fn disarmed(text: Vec<u8>) -> Vec<u8> {
         return text;
     }
     [b"! ", &text[..]].concat()
+}
+
+/// What an answer says, element by element. Paths begin below the root.
+pub(super) trait Document: Default {
+    /// What the root is called.
+    const ROOT: &str;
+    /// What the answer is, for people.
+    const WHAT: &str;
+
+    /// An element begins.
+    fn begin(&mut self, path: &[String]);
+
+    /// An element has ended; `content` is the text behind the last beginning or end within it.
+    fn take(&mut self, path: &[&str], content: String);
+
+    /// Reads a whole answer.
+    ///
+    /// # Errors
+    /// It is not whole XML, or something else.
+    fn parse(text: &[u8]) -> Result<Self, String> {
+        let mut elements = Self::default();
+        let (mut path, mut content) = (Vec::new(), String::new());
+        for event in EventReader::new(text) {
+            match event.map_err(|error| error.to_string())? {
+                XmlEvent::StartElement { name, .. } => {
+                    path.push(name.local_name);
+                    content.clear();
+                    if path[0] != Self::ROOT {
+                        return Err(format!("it is no {} but <{}>", Self::WHAT, path[0]));
+                    }
+                    elements.begin(&path[1..]);
+                }
+                XmlEvent::Characters(text) | XmlEvent::CData(text) | XmlEvent::Whitespace(text) => {
+                    content.push_str(&text);
+                }
+                XmlEvent::EndElement { .. } => {
+                    let within: Vec<&str> = path[1..].iter().map(String::as_str).collect();
+                    elements.take(&within, std::mem::take(&mut content));
+                    path.pop();
+                }
+                _ => {}
+            }
+        }
+        Ok(elements)
+    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ use self::patience::{LOOK, Patience};
 use super::disk::{blocking, fault};
 use super::layout::Layout;
 use super::part::Part;
-use crate::adapters::volume::{Volume, is_no_room};
+use crate::adapters::volume::Volume;
+use actors::fault::is_no_room;
 
 /// What is written at once.
 const BLOCK: usize = 256 * 1024;

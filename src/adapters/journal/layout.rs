@@ -14,7 +14,7 @@ use actors::ports::journal::BatchFile;
 use actors::timestamp::Timestamp;
 
 use super::disk::sync_directory;
-use crate::adapters::volume::is_no_room;
+use actors::fault::is_no_room;
 
 const SUFFIX: &str = ".answer";
 

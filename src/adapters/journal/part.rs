@@ -19,7 +19,7 @@ use actors::ports::journal::BatchFile;
 use super::disk::sync_directory;
 use super::layout::Layout;
 use super::medium::Medium;
-use crate::adapters::volume::is_no_room;
+use actors::fault::is_no_room;
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use super::keys;
 use super::rows::LetterRow;
 use crate::adapters::state::rows;
 use crate::adapters::state::table::Table;
-use crate::adapters::volume::is_no_room;
+use actors::fault::is_no_room;
 
 /// The length of the digest at the beginning of a file.
 const DIGEST: usize = 32;

@@ -23,7 +23,8 @@ use super::keys;
 use super::lock::{Lock, NoLock, Note};
 use super::rows;
 use super::table::{SledTable, Store, Table, fault};
-use crate::adapters::volume::{Volume, is_no_room};
+use crate::adapters::volume::Volume;
+use actors::fault::is_no_room;
 
 /// The version of the layout of rows that this program reads and writes.
 const LAYOUT: u64 = 1;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actors::ports::state::StateFault;
 
-use crate::adapters::volume::is_no_room;
+use actors::fault::is_no_room;
 
 /// A key and its value.
 pub type KeyValue = (Vec<u8>, Vec<u8>);

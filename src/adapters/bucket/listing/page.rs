@@ -2,9 +2,9 @@
 
 use actors::ports::archive::ListedObject;
 use actors::timestamp::Timestamp;
-use xml::reader::{EventReader, XmlEvent};
 
 use super::{Asked, PAGE};
+use crate::adapters::bucket::xml::Document;
 
 const ROOT: &str = "ListBucketResult";
 
@@ -135,39 +135,19 @@ struct Entry {
     modified: String,
 }
 
-impl Elements {
-    fn parse(text: &[u8]) -> Result<Self, String> {
-        let mut elements = Self::default();
-        let (mut path, mut content) = (Vec::new(), String::new());
-        for event in EventReader::new(text) {
-            match event.map_err(|error| error.to_string())? {
-                XmlEvent::StartElement { name, .. } => {
-                    path.push(name.local_name);
-                    content.clear();
-                    if path[0] != ROOT {
-                        return Err(format!("it is no listing but <{}>", path[0]));
-                    }
-                    if path[1..] == ["Contents"] {
-                        elements.contents.push(Entry::default());
-                    }
-                }
-                XmlEvent::Characters(text) | XmlEvent::CData(text) | XmlEvent::Whitespace(text) => {
-                    content.push_str(&text);
-                }
-                XmlEvent::EndElement { .. } => {
-                    elements.take(&path[1..], std::mem::take(&mut content));
-                    path.pop();
-                }
-                _ => {}
-            }
+impl Document for Elements {
+    const ROOT: &str = ROOT;
+    const WHAT: &str = "listing";
+
+    fn begin(&mut self, path: &[String]) {
+        if path == ["Contents"] {
+            self.contents.push(Entry::default());
         }
-        Ok(elements)
     }
 
-    fn take(&mut self, path: &[String], content: String) {
-        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    fn take(&mut self, path: &[&str], content: String) {
         let entry = self.contents.last_mut();
-        let place = match path[..] {
+        let place = match *path {
             ["Name"] => Some(&mut self.name),
             ["Prefix"] => Some(&mut self.prefix),
             ["IsTruncated"] => Some(&mut self.is_truncated),
