@@ -17,6 +17,7 @@ pub mod commands;
 pub mod exit;
 pub mod local_socket;
 pub mod logging;
+pub mod observe;
 mod process;
 pub mod restore;
 pub mod settings;

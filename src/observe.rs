@@ -1,0 +1,10 @@
+//! What others see of a running program: metrics, health, status and a page for people.
+//!
+//! ```text
+//!  actors ──► board (atomics, no locks across await) ──┐
+//!  log ─────► recent remarks ──────────────────────────┼──► Snapshot ──► /metrics /status /readyz /
+//!  local state, volume ────────────────────────────────┘
+//! ```
+//! The server lives on a thread of its own: whatever hangs elsewhere, it still answers, and says so.
+
+pub mod snapshot;
