@@ -67,7 +67,7 @@ impl Reporter {
         let bar = (pretty && std::io::stderr().is_terminal()).then(|| {
             let bar = crate::logging::with_progress(ProgressBar::new_spinner());
             bar.set_style(
-                ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}")
+                ProgressStyle::with_template("{spinner} {elapsed_precise} {wide_msg}")
                     .unwrap_or_else(|_| ProgressStyle::default_spinner()),
             );
             bar

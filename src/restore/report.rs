@@ -6,7 +6,6 @@ mod table;
 mod verdict;
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::io::{IsTerminal as _, Write as _};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use std::time::{Duration, Instant};
 use actors::restore::progress::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use self::lines::{Line, MOST_LINES, lines};
+use self::lines::{Line, MOST_LINES, Seen, lines};
 use crate::exit::Exit;
 
 pub(super) use self::table::{count, table};
@@ -38,7 +37,7 @@ struct Shared {
     json: bool,
     /// The lines on the terminal, if there is one.
     bars: Option<Vec<ProgressBar>>,
-    seen: RefCell<VecDeque<(Instant, Progress)>>,
+    seen: RefCell<Seen>,
 }
 
 impl Reporter {
@@ -72,10 +71,7 @@ impl Reporter {
     fn tell(&self, now: Progress) {
         let mut seen = self.0.seen.borrow_mut();
         let at = Instant::now();
-        let (since, before) = seen
-            .front()
-            .map_or((at, &now), |(since, before)| (*since, before));
-        let lines = lines(before, &now, at - since);
+        let lines = lines(&seen, &now, at);
         match &self.0.bars {
             Some(bars) => show(bars, &lines),
             None if seen.is_empty() => {}

@@ -1,6 +1,7 @@
 //! What is told on the way: one line a source or feed that is being worked on, with rate and time left.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use actors::restore::progress::{FeedProgress, Progress, SourceProgress};
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
@@ -17,12 +18,26 @@ pub(super) struct Line {
     pub(super) share: Option<(u64, u64)>,
 }
 
-/// All that there is to tell; rates are those of the time that it took from `before` to `now`.
-pub(super) fn lines(before: &Progress, now: &Progress, took: Duration) -> Vec<Line> {
+/// Progress as it was seen lately, the eldest first.
+pub(super) type Seen = VecDeque<(Instant, Progress)>;
+
+/// A rate over less than this says nothing about the time left.
+const LEAST_SEEN: Duration = Duration::from_secs(2);
+
+/// All that there is to tell. Rates are those of the time since something was first `seen` to be worked on: while it
+/// waited for its turn, it was not slow.
+pub(super) fn lines(seen: &Seen, now: &Progress, at: Instant) -> Vec<Line> {
     let streams = now.streams.iter().filter(|source| source.is_active);
-    let streams = streams.map(|source| stream_line(&find_source(before, source), source, took));
+    let streams = streams.map(|source| {
+        let (since, before) =
+            first_active(seen, |progress| find_source(progress, source)).unwrap_or((at, source));
+        stream_line(before, source, at - since)
+    });
     let feeds = now.feeds.iter().filter(|feed| feed.is_active);
-    let feeds = feeds.map(|feed| feed_line(&find_feed(before, feed), feed, took));
+    let feeds = feeds.map(|feed| {
+        let (since, before) = first_active(seen, |progress| find_feed(progress, feed)).unwrap_or((at, feed));
+        feed_line(before, feed, at - since)
+    });
     let mut lines: Vec<Line> = streams.chain(feeds).collect();
     if lines.len() > MOST_LINES {
         let more = lines.len() - (MOST_LINES - 1);
@@ -50,18 +65,23 @@ fn overall(now: &Progress) -> String {
     )
 }
 
-fn find_source(before: &Progress, now: &SourceProgress) -> SourceProgress {
-    let found = before.streams.iter().find(|source| source.source == now.source);
-    found.unwrap_or(now).clone()
+/// What was found first, and when.
+fn first_active<'a, T>(
+    seen: &'a Seen,
+    find: impl Fn(&'a Progress) -> Option<&'a T>,
+) -> Option<(Instant, &'a T)> {
+    seen.iter()
+        .find_map(|(at, progress)| Some((*at, find(progress)?)))
 }
 
-fn find_feed(before: &Progress, now: &FeedProgress) -> FeedProgress {
-    before
-        .feeds
-        .iter()
-        .find(|feed| feed.feed == now.feed)
-        .unwrap_or(now)
-        .clone()
+fn find_source<'a>(before: &'a Progress, now: &SourceProgress) -> Option<&'a SourceProgress> {
+    let mut active = before.streams.iter().filter(|source| source.is_active);
+    active.find(|source| source.source == now.source)
+}
+
+fn find_feed<'a>(before: &'a Progress, now: &FeedProgress) -> Option<&'a FeedProgress> {
+    let mut active = before.feeds.iter().filter(|feed| feed.is_active);
+    active.find(|feed| feed.feed == now.feed)
 }
 
 fn stream_line(before: &SourceProgress, now: &SourceProgress, took: Duration) -> Line {
@@ -71,18 +91,18 @@ fn stream_line(before: &SourceProgress, now: &SourceProgress, took: Duration) ->
     let share = total.map(|total| (now.figures.bytes, total.bytes));
     Line {
         text: format!(
-            "streams of {}: {} ({}/s), {} ({}/s){}{}",
+            "streams of {}: {}{}{} ({}/s), {} ({}/s)",
             now.source,
             of(now.objects(), total.map(|total| total.objects), |count| {
                 HumanCount(count).to_string()
             }),
+            left(share, bytes, took),
+            dead(now.figures.dead),
             rate(objects),
             of(now.figures.bytes, total.map(|total| total.bytes), |bytes| {
                 HumanBytes(bytes).to_string()
             }),
             HumanBytes(bytes as u64),
-            left(share, bytes),
-            dead(now.figures.dead),
         ),
         share,
     }
@@ -97,15 +117,15 @@ fn feed_line(before: &FeedProgress, now: &FeedProgress, took: Duration) -> Line 
         .map_or_else(String::new, |time| format!(", up to {time}"));
     Line {
         text: format!(
-            "events of {}: {} ({}/s){reached}{}{}",
+            "events of {}: {}{}{} ({}/s){reached}",
             now.feed,
             of(done(now), share.map(|(_, total)| total), |count| HumanCount(
                 count
             )
             .to_string()),
-            rate(events),
-            left(share, events),
+            left(share, events, took),
             dead(now.figures.refused + now.figures.dead),
+            rate(events),
         ),
         share,
     }
@@ -129,10 +149,11 @@ fn of(done: u64, total: Option<u64>, shown: impl Fn(u64) -> String) -> String {
     }
 }
 
-/// How long it will go on like this. Nothing is said where nobody can know.
-fn left(share: Option<(u64, u64)>, per_second: f64) -> String {
+/// How long it will go on like this. Nothing is said where nobody can know. It stands in front: what does not fit on a
+/// terminal is cut off at the end.
+fn left(share: Option<(u64, u64)>, per_second: f64, seen_for: Duration) -> String {
     match share {
-        Some((done, total)) if total > done && per_second > 0.0 => {
+        Some((done, total)) if total > done && per_second > 0.0 && seen_for >= LEAST_SEEN => {
             let seconds = ((total - done) as f64 / per_second).min(1e9);
             format!(", about {} left", HumanDuration(Duration::from_secs_f64(seconds)))
         }
@@ -184,10 +205,15 @@ mod tests {
     }
 
     fn texts(before: &Progress, now: &Progress) -> Vec<String> {
-        lines(before, now, Duration::from_secs(10))
-            .into_iter()
-            .map(|line| line.text)
-            .collect()
+        let begun = Instant::now();
+        lines(
+            &[(begun, before.clone())].into(),
+            now,
+            begun + Duration::from_secs(10),
+        )
+        .into_iter()
+        .map(|line| line.text)
+        .collect()
     }
 
     #[test]
@@ -210,8 +236,8 @@ mod tests {
             texts(&before, &now),
             [
                 "streams: 600 streams, 0 events done, 2 not put back",
-                "streams of samples: 602 of 5,000 (50.2/s), 60.00 MiB of 360.00 MiB (5.00 MiB/s), about 60 seconds \
-                 left, 2 not put back",
+                "streams of samples: 602 of 5,000, about 60 seconds left, 2 not put back (50.2/s), 60.00 MiB of \
+                 360.00 MiB (5.00 MiB/s)",
             ]
         );
     }
@@ -230,10 +256,40 @@ mod tests {
         now.feeds[0].reached = "2025-07-30T06:02:59.5Z".parse().ok();
         assert_eq!(
             texts(&before, &now)[1],
-            "events of samples/binary/sourced: 21,000 (2,000/s), up to 2025-07-30T06:02:59.5Z, 1 not put back"
+            "events of samples/binary/sourced: 21,000, 1 not put back (2,000/s), up to 2025-07-30T06:02:59.5Z"
         );
         // What was not there before is taken as it is: no rate out of nothing.
-        assert!(texts(&Progress::default(), &now)[1].contains("21,000 (0.0/s)"));
+        assert!(texts(&Progress::default(), &now)[1].contains("(0.0/s)"));
+    }
+
+    #[test]
+    fn what_waited_for_its_turn_was_not_slow() {
+        let of = |is_active, restored| Progress {
+            streams: vec![SourceProgress {
+                is_active,
+                total: Some(Total {
+                    objects: 1_000,
+                    events: 0,
+                    bytes: 1_000 << 10,
+                }),
+                ..source("samples", restored, restored << 10)
+            }],
+            ..Progress::default()
+        };
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut seen: Seen = [(at(0), of(false, 0)), (at(9), of(false, 0))].into();
+        // Its first moment: there is no rate yet, and nothing to reckon the time left from.
+        let first = &lines(&seen, &of(true, 1), at(10))[1].text;
+        assert!(first.contains("1 of 1,000 (0.0/s)"), "{first}");
+        seen.push_back((at(10), of(true, 1)));
+        let soon = &lines(&seen, &of(true, 51), at(11))[1].text;
+        assert!(soon.contains("(50.0/s)") && !soon.contains("left"), "{soon}");
+        let later = &lines(&seen, &of(true, 501), at(20))[1].text;
+        assert!(
+            later.contains("501 of 1,000, about 10 seconds left (50.0/s)"),
+            "{later}"
+        );
     }
 
     #[test]
