@@ -204,6 +204,16 @@ fn a_broken_answer_costs_its_events() {
     assert_eq!(standin.given("one").lost_to_client.len(), 200);
 }
 
+#[test]
+fn an_answer_that_is_shorter_than_the_place_of_the_cut_arrives_whole_and_counts_as_handed_out() {
+    let standin = with_events(1, Config::default());
+    standin.order_fault(Call::Pull, Fault::CutAfter(1_000_000), 1);
+    let (info, _) = pulled(&get(standin.address(), &path("one", 1, 60)));
+    assert_eq!(info["fetched"], 1);
+    let given = standin.given("one");
+    assert_eq!((given.handed_out.len(), given.lost_to_client.len()), (1, 0));
+}
+
 const PUBLISH: &str = "/api/v2/event?model=binary&avro-format=true&sync=true";
 
 fn publish(standin: &StandInDispatcher, events: &[Event]) -> (u16, serde_json::Value) {

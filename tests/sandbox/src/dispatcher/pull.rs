@@ -306,11 +306,15 @@ impl Stream for Sending {
             return Poll::Ready(Some(Err(std::io::Error::other("cut by a fault on order"))));
         }
         let mut piece = self.piece();
+        let mut cut = false;
         if let (Some(left), Some(piece)) = (self.left, piece.as_mut()) {
+            cut = piece.len() > left;
             piece.truncate(left);
             self.left = Some(left - piece.len());
         }
-        if self.is_at_its_end() && self.left.is_none() {
+        if self.is_at_its_end() && !cut {
+            // What is shorter than the place of the cut arrives whole, and a client rightly takes it for whole.
+            self.left = None;
             self.shared.settle(self.number, Fate::HandedOut);
         }
         Poll::Ready(piece.map(|piece| {
