@@ -7,4 +7,14 @@
 //! ```
 //! The server lives on a thread of its own: whatever hangs elsewhere, it still answers, and says so.
 
+pub mod durations;
+pub mod metrics;
+pub mod remarks;
 pub mod snapshot;
+
+use std::sync::Arc;
+
+use snapshot::Snapshot;
+
+/// Takes a snapshot. It waits for nobody, and may be called from any thread.
+pub type Source = Arc<dyn Fn() -> Snapshot + Send + Sync>;

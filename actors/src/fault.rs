@@ -23,6 +23,21 @@ pub enum FaultKind {
     Cancelled,
 }
 
+impl FaultKind {
+    /// In one word, for figures.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Missing => "missing",
+            Self::Rejected => "rejected",
+            Self::Corrupt => "corrupt",
+            Self::Lapsed => "lapsed",
+            Self::NoRoom => "no-room",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// One failed operation: what was tried, on what, and what came back. Carries no secret.
 #[derive(Clone, Debug, thiserror::Error)]
 pub struct Fault {

@@ -89,9 +89,10 @@ impl Handler<GoThrough> for SourceRestoreActor {
                 .standing
                 .source(&source, |standing| standing.is_active = true);
             let gone_through = restore_source(&ports, &source, which, pass).await;
-            ports
-                .standing
-                .source(&source, |standing| standing.is_active = false);
+            ports.standing.source(&source, |standing| {
+                standing.is_active = false;
+                standing.is_done |= gone_through.is_ok();
+            });
             gone_through
         })
     }
@@ -117,9 +118,10 @@ impl Handler<GoThrough> for FeedRestoreActor {
                 .standing
                 .feed(&rules.feed, |standing| standing.is_active = true);
             let gone_through = restore_feed(&ports, &rules).await;
-            ports
-                .standing
-                .feed(&rules.feed, |standing| standing.is_active = false);
+            ports.standing.feed(&rules.feed, |standing| {
+                standing.is_active = false;
+                standing.is_done |= gone_through.is_ok();
+            });
             gone_through
         })
     }

@@ -66,6 +66,8 @@ pub struct SourceProgress {
     pub total: Option<Total>,
     /// Whether it is being worked on now.
     pub is_active: bool,
+    /// Whether this start has gone through all of it.
+    pub is_done: bool,
 }
 
 /// How far a feed has come.
@@ -83,6 +85,8 @@ pub struct FeedProgress {
     pub reached: Option<Timestamp>,
     /// Whether it is being worked on now.
     pub is_active: bool,
+    /// Whether this start has gone through all of it.
+    pub is_done: bool,
 }
 
 /// Why something that lies in the bucket is not restored although nobody chose so.
@@ -225,6 +229,7 @@ mod tests {
             total: None,
             reached: None,
             is_active: false,
+            is_done: false,
         };
         for (events, unsound) in [(9, 0), (10, 1), (8, 1)] {
             let progress = Progress {
@@ -246,6 +251,7 @@ mod tests {
             },
             total: None,
             is_active: false,
+            is_done: false,
         };
         let feed = |name: &str, bundles| FeedProgress {
             feed: name.parse().unwrap(),
@@ -257,6 +263,7 @@ mod tests {
             total: None,
             reached: None,
             is_active: false,
+            is_done: false,
         };
         let progress = Progress {
             streams: vec![source("abc", 1), source("zoo", 0)],

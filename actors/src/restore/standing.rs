@@ -23,6 +23,7 @@ impl Standing {
             figures,
             total: None,
             is_active: false,
+            is_done: false,
         });
         let feeds = feeds.into_iter().map(|(feed, figures)| FeedProgress {
             feed,
@@ -31,6 +32,7 @@ impl Standing {
             total: None,
             reached: None,
             is_active: false,
+            is_done: false,
         });
         Self(Rc::new(RefCell::new(Progress {
             streams: streams.collect(),

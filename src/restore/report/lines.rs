@@ -186,6 +186,7 @@ mod tests {
             },
             total: None,
             is_active: true,
+            is_done: false,
         }
     }
 
@@ -201,6 +202,7 @@ mod tests {
             total: None,
             reached: None,
             is_active: true,
+            is_done: false,
         }
     }
 

@@ -19,6 +19,7 @@ pub(in crate::restore::report) fn progress() -> Progress {
         },
         total: None,
         is_active: false,
+        is_done: false,
     };
     let feed = |name: &str, figures| FeedProgress {
         feed: name.parse().unwrap(),
@@ -27,6 +28,7 @@ pub(in crate::restore::report) fn progress() -> Progress {
         total: None,
         reached: None,
         is_active: false,
+        is_done: false,
     };
     let inserts = EventFigures {
         bundles: 1,
