@@ -10,10 +10,11 @@ mod ended;
 mod identity;
 mod outside;
 mod report;
+mod showing;
 mod uploads;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -23,12 +24,11 @@ use std::time::Duration;
 use actix::{Actor, Addr, SyncArbiter, System};
 use actors::event_backup::{EventBackupActor, FeedPorts, FeedRules, Leftovers, recover};
 use actors::fault_point::{self, FaultPoint};
-use actors::feed::{Feed, SourceName};
+use actors::feed::Feed;
 use actors::hit_cache::{AgeOff, ClaimRules, Claims, HitCacheActor};
 use actors::journal_room::JournalRoom;
 use actors::memory_budget::MemoryBudget;
 use actors::patient_state::{PatientState, read_patiently};
-use actors::statistics::Statistics;
 use actors::stop::StopFlag;
 use actors::stream_worker::progress::Progress;
 use actors::stream_worker::{StoreTerms, StreamWorker};
@@ -40,12 +40,14 @@ use tokio::sync::{Semaphore, oneshot};
 use self::ended::{StartFault, stopped_before_it_began, tell};
 use self::outside::Outside;
 use self::report::Reporter;
+use self::showing::keep_showing;
 use self::uploads::Uploads;
 use crate::adapters::journal::FileJournal;
 use crate::adapters::state::SledState;
 use crate::adapters::volume::Volume;
 use crate::exit::Exit;
 use crate::local_socket::{LocalSocket, SocketPlace};
+use crate::observe::board::BackupBoard;
 use crate::process::signals::Signals;
 use crate::process::{self, Watching, watchdog};
 use crate::settings::Settings;
@@ -76,19 +78,29 @@ async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
     let mut signals = Signals::listen().map_err(StartFault::Signals)?;
     let watching = Watching::begin(settings.streams.workers, &stage_budgets(&settings), &signals)
         .map_err(StartFault::Watchdog)?;
-    let mut opening = Box::pin(open(Arc::clone(&settings)));
+    // Before anything that may take long: whoever serves `board.source()` and `board.metrics()` begins here.
+    let board = BackupBoard::new(
+        &settings.feeds(),
+        watching.pulse.clone(),
+        settings.retry.retries.clone(),
+    );
+    let volume = Volume::new(&root(&settings), settings.feeds().len());
+    let mut opening = Box::pin(open(Arc::clone(&settings), Arc::clone(&volume)));
     let (sled, journal) = tokio::select! {
         opened = &mut opening => opened?,
         () = signals.told() => {
+            board.start_given_up();
             let opened = async { Ok(opening.await?.0) };
             stopped_before_it_began(&settings, opened).await
         }
     };
     let socket = Rc::new(RefCell::new(serve_commands(&root(&settings), &sled)));
-    let outside = Outside::new(&settings);
+    board.state_opened();
+    let outside = Outside::new(&settings, board.meter());
     let ready = async {
-        let ports = feed_ports(&settings, &outside, &sled, journal)?;
+        let ports = feed_ports(&settings, &outside, &sled, journal, &board)?;
         prepare(&ports).await?;
+        keep_showing(&board, &ports, &sled, &volume);
         let uploads = Uploads::of(&ports);
         uploads.abort_left().await?;
         let leftovers = recover(&ports).await?;
@@ -99,6 +111,7 @@ async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
     let (ports, left, uploads) = tokio::select! {
         ready = ready => ready?,
         () = signals.told() => {
+            board.start_given_up();
             drop(socket.take());
             stopped_before_it_began(&settings, async { Ok(sled.clone()) }).await
         }
@@ -116,6 +129,7 @@ async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
     if let Some(socket) = &*socket.borrow() {
         socket.tell(started.hit_cache.clone().recipient());
     }
+    board.feeds_started();
     reporter.watch(started.hit_cache.clone());
     uploads.keep_sweeping();
     signals.forward_to(started.supervisor.recipient());
@@ -138,10 +152,9 @@ fn root(settings: &Settings) -> PathBuf {
 }
 
 /// Opens local state on a thread that may hang: the one that obeys signals must not.
-async fn open(settings: Arc<Settings>) -> Result<(SledState, FileJournal), StartFault> {
+async fn open(settings: Arc<Settings>, volume: Arc<Volume>) -> Result<(SledState, FileJournal), StartFault> {
     let opened = tokio::task::spawn_blocking(move || {
         let root = root(&settings);
-        let volume = Volume::new(&root, settings.feeds().len());
         let sled = SledState::open_on(Arc::clone(&volume), &root)?;
         let events = settings.events.batch_size.clamp(1, MOST_EVENTS);
         if let Some(text) = volume.shortcoming(settings.events.journal_max_bytes, events * LARGEST_EVENT) {
@@ -167,13 +180,9 @@ fn feed_ports(
     outside: &Outside,
     sled: &SledState,
     journal: FileJournal,
+    board: &BackupBoard,
 ) -> Result<FeedPorts, StartFault> {
     let state = PatientState::new(Rc::new(sled.clone()));
-    let sources: BTreeSet<SourceName> = settings
-        .feeds()
-        .iter()
-        .map(|feed| feed.source().clone())
-        .collect();
     Ok(FeedPorts {
         dispatcher: Rc::new(outside.dispatcher()?),
         bucket: Rc::new(outside.bucket()?),
@@ -182,7 +191,8 @@ fn feed_ports(
         uploads: Rc::new(state),
         room: JournalRoom::new(settings.events.journal_max_bytes),
         memory: MemoryBudget::new(BUNDLE_BUDGET),
-        statistics: Statistics::new(sources),
+        statistics: board.statistics(),
+        board: board.feeds(),
         retry: settings.retry.clone(),
         stop: StopFlag::default(),
         blocking: Arc::new(Semaphore::new(BLOCKING_AT_ONCE)),

@@ -4,15 +4,19 @@
 //! env_logger's filters, overrides both. Each JSON object has `time`, `level`, `target` and `message`, and the
 //! key-values of the record beside them.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::OnceLock;
 
+use actors::timestamp::Timestamp;
 use env_logger::Builder;
 use env_logger::fmt::Formatter;
 use indicatif::{MultiProgress, ProgressBar};
 use log::kv::{self, Key, Value, VisitSource};
 use log::{LevelFilter, Record};
 
+use crate::observe::remarks;
+use crate::observe::snapshot::Remark;
 use crate::settings::logging::LogSettings;
 
 /// Libraries that say more at INFO than an operator wants to know.
@@ -64,6 +68,24 @@ pub fn with_progress(bar: ProgressBar) -> ProgressBar {
     PROGRESS.get_or_init(MultiProgress::new).add(bar)
 }
 
+/// Keeps what an operator should know of also where it can be asked for.
+fn remember(record: &Record<'_>) {
+    struct Pairs(String);
+    impl<'kvs> VisitSource<'kvs> for Pairs {
+        fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+            write!(self.0, " {key}={value}").map_err(kv::Error::from)
+        }
+    }
+    let mut message = Pairs(record.args().to_string());
+    // What cannot be told of a record is missing from it; the log itself complains.
+    let _ = record.key_values().visit(&mut message);
+    remarks::latest().add(Remark {
+        time: Timestamp::now(),
+        level: record.level().to_string(),
+        message: message.0,
+    });
+}
+
 /// Clears the progress away for as long as a line is written.
 struct BesideProgress(env_logger::Logger);
 
@@ -73,6 +95,9 @@ impl log::Log for BesideProgress {
     }
 
     fn log(&self, record: &Record<'_>) {
+        if record.level() <= log::Level::Warn && self.0.matches(record) {
+            remember(record);
+        }
         match PROGRESS.get() {
             Some(progress) if self.0.matches(record) => progress.suspend(|| self.0.log(record)),
             _ => self.0.log(record),
@@ -191,6 +216,42 @@ mod tests {
             .key_values(&pairs)
             .build();
         assert_eq!(json(&record)["message"], "said");
+    }
+
+    #[test]
+    fn warnings_and_errors_of_the_log_are_remembered_and_nothing_else_is() {
+        use log::Log as _;
+        let logger = Builder::new()
+            .filter_level(LevelFilter::Info)
+            .filter_module("quiet", LevelFilter::Off)
+            .target(env_logger::Target::Pipe(Box::new(io::sink())))
+            .build();
+        let log = BesideProgress(logger);
+        let pairs = [("feed", "samples/binary/sourced")].as_slice();
+        let levels = [
+            (log::Level::Error, "quiet"),
+            (log::Level::Info, "here"),
+            (log::Level::Warn, "here"),
+            (log::Level::Error, "here"),
+        ];
+        for (level, target) in levels {
+            let said = format!("remembered of {target}");
+            let args = format_args!("{said}");
+            let record = Record::builder()
+                .level(level)
+                .target(target)
+                .key_values(&pairs)
+                .args(args)
+                .build();
+            log.log(&record);
+        }
+        let latest = remarks::latest().all();
+        let told = latest
+            .iter()
+            .filter(|remark| remark.message.starts_with("remembered of"));
+        let told: Vec<_> = told.map(|remark| (&*remark.level, &*remark.message)).collect();
+        let message = "remembered of here feed=samples/binary/sourced";
+        assert_eq!(told, [("ERROR", message), ("WARN", message)]);
     }
 
     #[test]

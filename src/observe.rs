@@ -7,6 +7,7 @@
 //! ```
 //! The server lives on a thread of its own: whatever hangs elsewhere, it still answers, and says so.
 
+pub mod board;
 pub mod durations;
 pub mod metrics;
 pub mod remarks;

@@ -297,6 +297,7 @@ impl Common {
             retry: RetryPolicy {
                 attempts: attempts?,
                 average_delay: Duration::from_millis(delay?),
+                retries: Default::default(),
             },
         })
     }

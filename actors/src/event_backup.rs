@@ -44,6 +44,7 @@ pub use self::quiesce::{AskFeedStanding, FeedStanding, OpenPull, PullStanding, Q
 pub use self::recovery::{Leftovers, recover};
 pub use self::terms::{FeedPorts, FeedRules};
 use self::writing::remove;
+use crate::board::feed::{FeedSigns, FeedWork, HeldUp};
 use crate::feed::Feed;
 use crate::hit_cache::HitCacheActor;
 use crate::ports::state::{BatchRow, SealedBundle};
@@ -91,6 +92,10 @@ pub struct EventBackupActor {
     ends: Ends,
     /// How far its next pull has come.
     pull: Rc<Cell<PullStanding>>,
+    /// What others see of it.
+    signs: FeedSigns,
+    /// There is no place for one more batch.
+    crowded: Option<HeldUp>,
     /// How many bytes the next answer may have: as many as the last one.
     expected: u64,
 }
@@ -105,6 +110,8 @@ impl EventBackupActor {
         supervisor: Recipient<Ending>,
     ) -> Self {
         Self {
+            signs: ports.signs(&rules.feed),
+            crowded: None,
             pace: Pace::new(rules.longest_deadline),
             rules,
             ports,
@@ -139,6 +146,7 @@ impl EventBackupActor {
             self.begin_delivery(ctx);
             self.begin_pull(ctx);
         }
+        self.signs.holds(self.waiting());
         self.answer_quiesce();
     }
 
@@ -147,6 +155,7 @@ impl EventBackupActor {
         if self.phase != Phase::Failed {
             self.phase = Phase::Failed;
             let reason = reason.into();
+            self.signs.failed(FeedWork::Feed, &reason);
             crate::post(&self.supervisor, Ending { reason });
         }
         self.advance(ctx);

@@ -40,8 +40,10 @@
 //! | In what order does it end? | [`supervisor`] |
 //! | What survives a crash? | [`ports::state`], [`ports::journal`], [`ports::restore_state`] |
 //! | How does everything come back? | [`restore`] |
+//! | What does it show of itself? | [`board`] |
 
 pub mod avro;
+pub mod board;
 pub mod encryption;
 pub mod event_backup;
 pub mod fault;

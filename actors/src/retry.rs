@@ -7,6 +7,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
+use crate::board::Tally;
 use crate::fault::{Fault, FaultKind};
 use crate::stop::StopFlag;
 
@@ -20,6 +21,8 @@ pub struct RetryPolicy {
     pub attempts: u32,
     /// The middle of the first delay; the following ones double.
     pub average_delay: Duration,
+    /// Counts what is tried again, by operation.
+    pub retries: Tally,
 }
 
 impl RetryPolicy {
@@ -53,6 +56,7 @@ impl RetryPolicy {
             delays: self.delays(),
             begun: Instant::now(),
             tried: 0,
+            retries: self.retries.clone(),
         }
     }
 
@@ -75,6 +79,7 @@ pub struct Backoff {
     delays: ExponentialBackoff,
     begun: Instant,
     tried: u32,
+    retries: Tally,
 }
 
 impl Backoff {
@@ -111,7 +116,10 @@ impl Backoff {
         };
         log::log!(level, "{fault}; attempt {} in {wait:.1?}", self.tried + 1);
         tokio::select! {
-            () = tokio::time::sleep(wait) => Ok(()),
+            () = tokio::time::sleep(wait) => {
+                self.retries.count(operation);
+                Ok(())
+            }
             () = stop.raised() => {
                 // The count and the reason stay visible: a stop during backoff must still report this try.
                 Err(Fault::new(FaultKind::Cancelled, operation, target, fault.detail())
@@ -131,6 +139,7 @@ mod tests {
         RetryPolicy {
             attempts,
             average_delay: Duration::from_millis(500),
+            retries: Default::default(),
         }
     }
 
@@ -186,6 +195,23 @@ mod tests {
             })
             .await;
         assert_eq!(begun.elapsed().as_secs(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_is_tried_again_counts_as_repeated() {
+        let (policy, stop) = (policy(3), StopFlag::default());
+        let fail = async |operation, stop: &StopFlag| {
+            let fails = || async { Err::<(), _>(Fault::transient("any", "key", "503")) };
+            policy.run(operation, &"key", stop, fails).await.unwrap_err();
+        };
+        fail("put object", &stop).await;
+        fail("head object", &stop).await;
+        fail("put object", &stop).await;
+        stop.raise();
+        fail("get object", &stop).await;
+        let counts = policy.retries.counts();
+        let expected = [("head object".to_owned(), 2), ("put object".to_owned(), 4)];
+        assert_eq!(counts, expected.into(), "one fewer than attempts");
     }
 
     #[tokio::test(start_paused = true)]

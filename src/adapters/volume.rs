@@ -53,6 +53,17 @@ struct Now {
     short: bool,
 }
 
+/// What a volume has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Bytes that this user may still write.
+    pub free: u64,
+    /// Bytes in all.
+    pub size: u64,
+    /// Free bytes that there have to be before anything is pulled, where there are fewer.
+    pub short_of: Option<u64>,
+}
+
 /// The volume below one directory. Its calls block, briefly.
 #[derive(Debug)]
 pub struct Volume {
@@ -100,6 +111,32 @@ impl Volume {
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
+    /// How much room there is, and whether that is enough. Changes nothing.
+    ///
+    /// # Errors
+    /// The volume does not answer.
+    pub fn look(&self) -> io::Result<Look> {
+        let found = rustix::fs::statvfs(&self.root)?;
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        let now = self.now();
+        let for_pulls = if now.short { self.enough() } else { self.floor };
+        let for_answers = match now.reserve {
+            Reserve::Out => self.size + self.floor / BESIDE,
+            Reserve::Held | Reserve::Unwanted => 0,
+        };
+        let least = for_pulls.max(for_answers);
+        Ok(Look {
+            free,
+            size: found.f_blocks.saturating_mul(found.f_frsize),
+            short_of: (free < least).then_some(least),
+        })
+    }
+
+    /// From so many free bytes on pulls are sent again.
+    fn enough(&self) -> u64 {
+        self.floor + self.floor / 8
+    }
+
     /// What an operator has to know of a volume on which a journal of `journal` bytes can fill up so far that an answer
     /// of the largest size, of `answer` bytes, does not find room, and nothing but more room helps; `None` if it is
     /// large enough, or does not answer.
@@ -136,7 +173,7 @@ impl Volume {
         self.check_for_answer()?;
         let free = self.free()?;
         let mut now = self.now();
-        let enough = self.floor + self.floor / 8;
+        let enough = self.enough();
         now.short = free < if now.short { enough } else { self.floor };
         if !now.short {
             return Ok(());

@@ -12,6 +12,7 @@ use actors::stream_worker::{StreamPorts, WorkerPorts};
 use crate::adapters::bucket::{S3Bucket, S3Config};
 use crate::adapters::dispatcher::{AwcDispatcher, DispatcherConfig};
 use crate::adapters::http::HttpTimeouts;
+use crate::adapters::metered::{Meter, Metered};
 use crate::adapters::state::SledState;
 use crate::settings::Settings;
 
@@ -20,12 +21,15 @@ use crate::settings::Settings;
 pub(super) struct Outside {
     dispatcher: DispatcherConfig,
     bucket: S3Config,
+    meter: Meter,
 }
 
 impl Outside {
-    pub(super) fn new(settings: &Settings) -> Self {
+    /// With a meter for all requests.
+    pub(super) fn new(settings: &Settings, meter: &Meter) -> Self {
         let timeouts = HttpTimeouts::default();
         Self {
+            meter: meter.clone(),
             dispatcher: DispatcherConfig {
                 events: settings.dispatcher.events.clone(),
                 streams: settings.dispatcher.streams.clone(),
@@ -44,12 +48,14 @@ impl Outside {
         }
     }
 
-    pub(super) fn dispatcher(&self) -> Result<AwcDispatcher, Fault> {
-        AwcDispatcher::new(self.dispatcher.clone())
+    pub(super) fn dispatcher(&self) -> Result<Metered<AwcDispatcher>, Fault> {
+        let dispatcher = AwcDispatcher::new(self.dispatcher.clone())?;
+        Ok(self.meter.around(dispatcher))
     }
 
-    pub(super) fn bucket(&self) -> Result<S3Bucket, Fault> {
-        S3Bucket::new(self.bucket.clone())
+    pub(super) fn bucket(&self) -> Result<Metered<S3Bucket>, Fault> {
+        let bucket = S3Bucket::new(self.bucket.clone())?;
+        Ok(self.meter.around(bucket))
     }
 
     pub(super) fn worker_ports(&self, state: SledState) -> Arc<dyn WorkerPorts> {
@@ -68,9 +74,10 @@ struct OwnPorts {
 
 impl WorkerPorts for OwnPorts {
     fn open(&self, progress: &Progress) -> Result<StreamPorts, Fault> {
+        let bucket = S3Bucket::noting(self.outside.bucket.clone(), progress.clone())?;
         Ok(StreamPorts {
             dispatcher: Rc::new(self.outside.dispatcher()?),
-            bucket: Rc::new(S3Bucket::noting(self.outside.bucket.clone(), progress.clone())?),
+            bucket: Rc::new(self.outside.meter.around(bucket)),
             uploads: Rc::new(PatientState::new(Rc::new(self.state.clone()))),
         })
     }

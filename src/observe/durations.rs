@@ -85,7 +85,7 @@ impl Durations {
     }
 
     /// What there is to tell, for the text of all metrics; nothing before the first request.
-    pub(super) fn families(&self) -> Vec<MetricFamily> {
+    pub(crate) fn families(&self) -> Vec<MetricFamily> {
         let mut families = self.0.collect();
         families.retain(|family| !family.get_metric().is_empty());
         families

@@ -12,6 +12,7 @@ use actors::stream_worker::progress::Progress;
 use crate::adapters::bucket::{S3Archive, S3Config};
 use crate::adapters::dispatcher::{AwcTarget, TargetConfig};
 use crate::adapters::http::HttpTimeouts;
+use crate::adapters::metered::{Meter, Metered};
 use crate::settings::{ReadingSide, RestoreSettings};
 
 /// How to reach the backup and the dispatcher.
@@ -20,6 +21,7 @@ pub(super) struct Outside {
     bucket: S3Config,
     reading: ReadingSide,
     target: TargetConfig,
+    meter: Meter,
 }
 
 impl Outside {
@@ -41,15 +43,24 @@ impl Outside {
                 timeouts: HttpTimeouts::default(),
             },
             reading: settings.reading.clone(),
+            meter: Meter::default(),
         }
     }
 
-    pub(super) fn archive(&self) -> Result<S3Archive, Fault> {
-        S3Archive::new(self.bucket.clone(), &self.reading)
+    /// The same, with all requests noted by `meter`.
+    pub(super) fn metered(self, meter: &Meter) -> Self {
+        let meter = meter.clone();
+        Self { meter, ..self }
     }
 
-    pub(super) fn target(&self) -> Result<AwcTarget, Fault> {
-        AwcTarget::new(self.target.clone())
+    pub(super) fn archive(&self) -> Result<Metered<S3Archive>, Fault> {
+        let archive = S3Archive::new(self.bucket.clone(), &self.reading)?;
+        Ok(self.meter.around(archive))
+    }
+
+    pub(super) fn target(&self) -> Result<Metered<AwcTarget>, Fault> {
+        let target = AwcTarget::new(self.target.clone())?;
+        Ok(self.meter.around(target))
     }
 
     pub(super) fn worker_ports(&self) -> Arc<dyn RestoreWorkerPorts> {
@@ -62,8 +73,8 @@ impl RestoreWorkerPorts for Outside {
         let archive = S3Archive::noting(self.bucket.clone(), &self.reading, progress.clone())?;
         let target = AwcTarget::noting(self.target.clone(), progress.clone())?;
         Ok(StreamRestorePorts {
-            archive: Rc::new(archive),
-            target: Rc::new(target),
+            archive: Rc::new(self.meter.around(archive)),
+            target: Rc::new(self.meter.around(target)),
         })
     }
 }

@@ -84,8 +84,8 @@ impl Reporter {
         seen.push_back((at, now));
     }
 
-    /// The table and the verdict; says how the program ends. `nothing_of` as for [`Verdict::of`].
-    pub fn finish(&self, progress: &Progress, ending: &Ending, nothing_of: Vec<String>) -> Exit {
+    /// The table and the verdict, which says how the program ends. `nothing_of` as for [`Verdict::of`].
+    pub fn finish(&self, progress: &Progress, ending: &Ending, nothing_of: Vec<String>) -> Verdict {
         for bar in self.0.bars.iter().flatten() {
             bar.finish_and_clear();
         }
@@ -105,7 +105,7 @@ impl Reporter {
             // A reader that has gone is nothing to complain about: the log has it all.
             let _ = writeln!(std::io::stdout().lock(), "{}", table::json(progress, &verdict));
         }
-        verdict.exit()
+        verdict
     }
 }
 

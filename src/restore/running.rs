@@ -33,17 +33,21 @@ use actors::timestamp::Timestamp;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::outside::Outside;
-use super::report::{Ending, Reporter};
+use super::report::{Ending, Reporter, Verdict};
 use super::{FOLDER, NoSpool, Wanted, planning, spool};
 use crate::adapters::restore_state::SledRestoreState;
 use crate::adapters::state::OpenError;
 use crate::exit::Exit;
 use crate::local_socket::{LocalSocket, SocketPlace};
+use crate::observe::board::RestoreBoard;
 use crate::process::signals::Signals;
 use crate::process::{self, Watching, watchdog};
 
 /// How many requests to publish may be under way, each with up to 4 MiB of events in memory.
 const REQUESTS: usize = 4;
+
+/// How often others are shown how far it has come.
+const SHOWN_EVERY: Duration = Duration::from_secs(1);
 
 /// Restores what is wanted until it is done, told to stop, or cannot go on.
 pub(super) fn run(wanted: Wanted, pretty: bool) -> Exit {
@@ -81,6 +85,8 @@ async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
     let mut signals = Signals::listen().map_err(StartFault::Signals)?;
     let watching =
         Watching::begin(settings.workers, &stage_budgets(&wanted), &signals).map_err(StartFault::Watchdog)?;
+    // Before anything that may take long: whoever serves `board.source()` and `board.metrics()` begins here.
+    let board = RestoreBoard::new(watching.pulse.clone(), settings.retry.retries.clone());
     let begun = async {
         let sled = open(root.clone()).await?;
         let id = settings.restore_id(&wanted.selection);
@@ -89,8 +95,12 @@ async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
     };
     let (sled, unfinished) = tokio::select! {
         begun = begun => begun?,
-        () = signals.told() => watchdog::end_process(stopped_before_it_began()),
+        () = signals.told() => {
+            board.start_given_up();
+            watchdog::end_process(stopped_before_it_began())
+        }
     };
+    board.state_opened();
     tell_what_is_taken_up(&unfinished, wanted.from_start);
     let socket = Rc::new(RefCell::new(serve_commands(&root, &sled)));
     let standing = standing(&wanted, &sled)?;
@@ -98,7 +108,10 @@ async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
     let (ended, end) = oneshot::channel();
     let closed = sled.clone();
     let close = process::closing(socket, async move || closed.close().await);
-    let supervisor = start(&wanted, (&sled, close), &standing, unfinished, watching, ended)?;
+    let begun = (&standing, unfinished);
+    let supervisor = start(&wanted, (&sled, close), begun, watching, &board, ended)?;
+    board.begun();
+    keep_showing(board.clone(), standing.clone());
     reporter.watch({
         let standing = standing.clone();
         move || Some(standing.progress())
@@ -109,7 +122,10 @@ async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
         given_up: true,
     };
     let ended = end.await.unwrap_or_else(|_| lost());
-    let exit = finish(&reporter, &wanted, &standing.progress(), &ended);
+    board.show(standing.progress());
+    let verdict = finish(&reporter, &wanted, &standing.progress(), &ended);
+    board.ended(&verdict);
+    let exit = verdict.exit();
     if ended.given_up {
         // What was given up still holds threads and files: whoever waits for them hangs too.
         watchdog::end_process(exit);
@@ -125,6 +141,16 @@ async fn open(root: PathBuf) -> Result<SledRestoreState, StartFault> {
         Ok::<_, StartFault>(sled)
     });
     opened.await.map_err(StartFault::Opening)?
+}
+
+/// Shows how far it has come, for as long as the process lives.
+fn keep_showing(board: RestoreBoard, standing: Standing) {
+    actix_rt::spawn(async move {
+        loop {
+            board.show(standing.progress());
+            tokio::time::sleep(SHOWN_EVERY).await;
+        }
+    });
 }
 
 /// Lets commands ask this process, as long as what is returned is kept.
@@ -167,14 +193,14 @@ fn standing(wanted: &Wanted, state: &SledRestoreState) -> Result<Standing, State
 fn start(
     wanted: &Wanted,
     (sled, close_state): (&SledRestoreState, CloseState),
-    standing: &Standing,
-    unfinished: Unfinished,
+    (standing, unfinished): (&Standing, Unfinished),
     watching: Watching,
+    board: &RestoreBoard,
     ended: oneshot::Sender<Ended>,
 ) -> Result<Addr<SupervisorActor>, StartFault> {
     let settings = &wanted.settings;
     let (stop, stop_streams) = (StopFlag::default(), StopFlag::default());
-    let outside = Outside::new(settings);
+    let outside = Outside::new(settings).metered(board.meter());
     let state: Rc<dyn RestoreState> = Rc::new(sled.clone());
     let spool = spool(settings)?;
     let Watching { pulse, crew, panics } = watching;
@@ -305,8 +331,8 @@ fn stage_budgets(wanted: &Wanted) -> StageBudgets {
     }
 }
 
-/// The final report, and the exit code that goes with it.
-fn finish(reporter: &Reporter, wanted: &Wanted, progress: &Progress, ended: &Ended) -> Exit {
+/// The final report, and the sentence that it all comes to.
+fn finish(reporter: &Reporter, wanted: &Wanted, progress: &Progress, ended: &Ended) -> Verdict {
     let ending = match &ended.reason {
         EndReason::RestoreFinished => Ending::Finished,
         reason => Ending::Stopped {

@@ -18,6 +18,7 @@ use super::rescue::{BatchFault, persistently, set_aside};
 use super::room::{give_up, measure_aside, receive};
 use crate::avro::BulkVersion;
 use crate::avro::bulk::{BulkError, Scanned, scan};
+use crate::board::feed::{FeedSigns, FeedWork};
 use crate::fault::Fault;
 use crate::fault_point::{self, FaultPoint};
 use crate::feed::Feed;
@@ -36,6 +37,8 @@ const SMALL_ANSWER: usize = 4096;
 pub(super) enum Pulled {
     /// It brought events, which are in the journal.
     Batch { row: BatchRow, ready: bool },
+    /// It was not sent: the program is being stopped.
+    NotSent,
     /// It brought none.
     Empty { ready: bool, took: std::time::Duration },
     /// It brought something that cannot be understood, and was put aside.
@@ -64,15 +67,15 @@ pub(super) async fn pull(
         seq: ports.next_seq(),
         received: since,
     };
-    let stopped = Ok(Pulled::Empty {
-        ready: was_ready,
-        took: std::time::Duration::MAX,
-    });
+    let signs = ports.signs(feed);
     let incoming = match receive(ports, &file).await {
         Some(Ok(incoming)) => incoming,
         // Nothing was sent, nothing is lost: the feed waits until the disk takes files again.
-        Some(Err(fault)) => return Ok(Pulled::Failed(fault)),
-        None => return stopped,
+        Some(Err(fault)) => {
+            signs.failed(FeedWork::Journal, &fault);
+            return Ok(Pulled::Failed(fault));
+        }
+        None => return Ok(Pulled::NotSent),
     };
     ports
         .state
@@ -86,14 +89,14 @@ pub(super) async fn pull(
     if ports.stop.is_raised() {
         // Not sent yet, and so not begun: an orderly stop sends no new pulls.
         ports.state.record(Change::PullEnded(feed.clone(), None)).await?;
-        return stopped;
+        return Ok(Pulled::NotSent);
     }
     let begun = Instant::now();
     standing.set(PullStanding::InFlight(OpenPull {
         since: begun,
         deadline: pull.deadline,
     }));
-    let mut intake = Intake::new(incoming, room);
+    let mut intake = Intake::new(incoming, room, signs.clone());
     let answered = ports.dispatcher.pull(pull, &mut intake).await;
     let ledger = Ledger {
         ports,
@@ -101,6 +104,9 @@ pub(super) async fn pull(
         since,
         until,
     };
+    if let Err(fault) = &answered {
+        signs.failed(FeedWork::Pull, fault);
+    }
     match answered {
         Err(PullFault::Refused(fault)) => {
             ports.state.record(Change::PullEnded(feed.clone(), None)).await?;
@@ -119,16 +125,18 @@ pub(super) async fn pull(
 struct Intake {
     incoming: Box<dyn IncomingAnswer>,
     room: IncomingRoom,
+    signs: FeedSigns,
     scanner: MultipartScanner,
     head: Vec<u8>,
     length: u64,
 }
 
 impl Intake {
-    fn new(incoming: Box<dyn IncomingAnswer>, room: IncomingRoom) -> Self {
+    fn new(incoming: Box<dyn IncomingAnswer>, room: IncomingRoom, signs: FeedSigns) -> Self {
         Self {
             incoming,
             room,
+            signs,
             scanner: MultipartScanner::new(),
             head: Vec::new(),
             length: 0,
@@ -139,7 +147,10 @@ impl Intake {
 #[async_trait(?Send)]
 impl AnswerSink for Intake {
     async fn take(&mut self, chunk: Bytes) -> Result<(), Fault> {
-        self.room.take(chunk.len() as u64).await;
+        {
+            let _held_up = self.signs.held_up();
+            self.room.take(chunk.len() as u64).await;
+        }
         fault_point::pass(FaultPoint::AnswerComing);
         self.length += chunk.len() as u64;
         self.scanner.push(&chunk);
@@ -174,7 +185,7 @@ impl Ledger<'_> {
             suspect.until,
             suspect.reason
         );
-        self.ports.counters(self.feed).suspect_pulls.add(1);
+        self.ports.count_suspect(self.feed);
         suspect
     }
 
@@ -205,6 +216,7 @@ impl Ledger<'_> {
             scanner,
             head,
             length,
+            signs: _,
         } = intake;
         let parts = scanner.finish();
         let small = (length == head.len() as u64).then_some(head);
@@ -222,6 +234,7 @@ impl Ledger<'_> {
         match incoming.keep().await {
             Ok(()) => {}
             Err(NotKept::Lost(fault)) => {
+                self.ports.signs(self.feed).failed(FeedWork::Journal, &fault);
                 self.ended(Some(format!("the answer could not be journaled: {fault}")))
                     .await?;
                 return Ok(Pulled::Failed(fault));
@@ -379,6 +392,7 @@ pub(super) async fn scan_file(
 /// Moves an answer that cannot be understood to where an operator finds it.
 pub(super) async fn put_aside(ports: &FeedPorts, file: &BatchFile, reason: &str) {
     ports.counters(&file.feed).events_failed.add(1);
+    ports.signs(&file.feed).failed(FeedWork::Answer, &reason);
     match ports.journal.put_aside(file, reason).await {
         Ok(place) => log::error!(
             "feed {}: an answer of the dispatcher could not be understood ({reason}); it is kept at {place}: \

@@ -11,6 +11,7 @@ use super::quiesce::PullStanding;
 use super::rescue::BatchFault;
 use super::room::reserve;
 use super::{EventBackupActor, LEAST_EXPECTED, Phase};
+use crate::board::feed::Answered;
 use crate::hit_cache::{AwaitAdmission, AwaitLeftovers, NameStreams};
 use crate::ports::dispatcher::Pull;
 use crate::ports::state::BatchRow;
@@ -27,32 +28,35 @@ impl EventBackupActor {
         let Some(consumer) = self.rules.consumer.clone() else {
             return;
         };
-        if self.pulling
-            || self.phase != Phase::Running
-            || self.ports.stop.is_raised()
-            || self.batches.len() >= MOST_BATCHES
-        {
+        if self.pulling || self.phase != Phase::Running || self.ports.stop.is_raised() {
             return;
         }
+        if self.batches.len() >= MOST_BATCHES {
+            self.crowded.get_or_insert_with(|| self.signs.held_up());
+            return;
+        }
+        self.crowded = None;
         self.pulling = true;
         let request = Pull {
             feed: self.feed().clone(),
             consumer,
             deployment_key: Some(self.rules.deployment_key.clone()),
-            count: u32::try_from(self.rules.batch_size.clamp(1, MOST_EVENTS_PER_PULL)).unwrap_or(1),
+            count: u32::try_from(self.asked()).unwrap_or(1),
             deadline: self.pace.deadline(),
         };
         let (ports, was_ready, expected) = (self.ports.clone(), self.ready, self.expected);
-        let standing = self.pull.clone();
+        let (standing, signs) = (self.pull.clone(), self.signs.clone());
         standing.set(PullStanding::NotSent {
             since: Instant::now(),
         });
         let pulled = async move {
+            let held_up = signs.held_up();
             let room = tokio::select! {
                 biased;
                 () = ports.stop.raised() => None,
                 room = reserve(&ports, &request.feed, expected) => Some(room),
             };
+            drop(held_up);
             let pulled = match room {
                 Some(room) => Some(pull(&ports, &request, was_ready, room, &standing).await),
                 None => None,
@@ -71,9 +75,21 @@ impl EventBackupActor {
         }));
     }
 
+    /// How many events a pull asks for.
+    fn asked(&self) -> u64 {
+        self.rules.batch_size.clamp(1, MOST_EVENTS_PER_PULL)
+    }
+
+    fn answered(&self, events: u64, ready: bool) {
+        let asked = self.asked();
+        self.signs.answered(Answered { events, asked, ready });
+    }
+
     fn pulled(&mut self, pulled: Pulled, ctx: &mut Context<Self>) {
         match pulled {
+            Pulled::NotSent => self.rest(Duration::ZERO, ctx),
             Pulled::Batch { row, ready } => {
+                self.answered(row.contents.events, ready);
                 self.ready = ready;
                 self.pace.brought_events();
                 self.expected = row.bytes.max(LEAST_EXPECTED);
@@ -82,6 +98,7 @@ impl EventBackupActor {
                 self.advance(ctx);
             }
             Pulled::Empty { ready, took } => {
+                self.answered(0, ready);
                 self.ready = ready;
                 self.expected = LEAST_EXPECTED;
                 let wait = self.pace.brought_none(took);
@@ -164,7 +181,9 @@ impl EventBackupActor {
     fn await_admission(&mut self, ticket: Option<u64>, ctx: &mut Context<Self>) {
         let (hit_cache, stop) = (self.hit_cache.clone(), self.ports.stop.clone());
         let leftovers = self.phase == Phase::Leftovers;
+        let signs = self.signs.clone();
         let admitted = async move {
+            let _held_up = signs.held_up();
             let wait = async {
                 if leftovers {
                     hit_cache.send(AwaitLeftovers).await?;

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{EventBackupActor, Phase};
+use crate::board::feed::Waiting;
 
 /// Asks a feed to end: no more pulls; answered when the pull in flight is journaled and what the feed holds is in
 /// the bucket, or could not be written.
@@ -137,11 +138,27 @@ impl EventBackupActor {
     }
 
     fn holds(&self) -> Quiesced {
-        let left = |row: &crate::ports::state::BatchRow| row.contents.events.saturating_sub(row.taken);
         Quiesced {
             batches: self.batches.len(),
-            events: self.batches.iter().map(left).sum(),
+            events: self.waiting().events,
         }
+    }
+
+    /// What the bucket does not have yet.
+    pub(super) fn waiting(&self) -> Waiting {
+        let mut waiting = Waiting::default();
+        for row in &self.batches {
+            let left = row.contents.events.saturating_sub(row.taken);
+            if left > 0 {
+                waiting.events += left;
+                waiting.bytes += row.bytes;
+                let received = Some(row.file.received);
+                waiting.oldest = waiting
+                    .oldest
+                    .map_or(received, |oldest| received.min(Some(oldest)));
+            }
+        }
+        waiting
     }
 }
 

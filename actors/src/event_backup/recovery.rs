@@ -111,7 +111,7 @@ async fn forget(ports: &FeedPorts, row: &BatchRow) -> Result<(), StateFault> {
             row.contents.events - row.taken,
             row.contents.events
         );
-        ports.counters(&row.file.feed).suspect_pulls.add(1);
+        ports.count_suspect(&row.file.feed);
         let reason = "a file of the journal was removed by something other than this program".to_owned();
         let suspect = SuspectPull {
             feed: row.file.feed.clone(),
@@ -139,7 +139,7 @@ async fn suspect_marks(ports: &FeedPorts) -> Result<(), StateFault> {
             mark.feed,
             mark.since
         );
-        ports.counters(&mark.feed).suspect_pulls.add(1);
+        ports.count_suspect(&mark.feed);
         let reason = "in flight when the program ended".to_owned();
         let suspect = SuspectPull {
             feed: mark.feed.clone(),

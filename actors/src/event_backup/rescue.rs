@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::FeedPorts;
 use super::pull::{Unscanned, scan_file};
 use super::room::measure_aside;
+use crate::board::feed::FeedWork;
 use crate::fault::FaultKind;
 use crate::feed::Feed;
 use crate::ports::journal::BatchFile;
@@ -136,9 +137,9 @@ pub(super) async fn set_aside(ports: &FeedPorts, file: &BatchFile, reason: &str)
             )));
         }
     }
-    let counters = ports.counters(feed);
-    counters.events_failed.add(1);
-    counters.suspect_pulls.add(1);
+    ports.counters(feed).events_failed.add(1);
+    ports.count_suspect(feed);
+    ports.signs(feed).failed(FeedWork::Journal, &reason);
     let suspect = SuspectPull {
         feed: feed.clone(),
         since: file.received,

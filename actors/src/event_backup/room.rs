@@ -49,12 +49,13 @@ pub(super) async fn receive(
     ports: &FeedPorts,
     file: &BatchFile,
 ) -> Option<Result<Box<dyn IncomingAnswer>, Fault>> {
-    let mut short = None;
+    let (mut short, mut held_up) = (None, None);
     for waits in 0_u32.. {
         match ports.journal.receive(file).await {
             Err(fault) if fault.kind() == FaultKind::NoRoom => {
                 // Bundles make room, and while somebody is short of it they do not wait until they are full.
                 short.get_or_insert_with(|| ports.room.short());
+                held_up.get_or_insert_with(|| ports.signs(&file.feed).held_up());
                 if waits.is_multiple_of(WAITS_PER_LINE) {
                     log::error!(
                         "feed {}: waits for room on the disk, and pulls nothing meanwhile: {}; it goes on by itself \

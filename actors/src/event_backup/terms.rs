@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use crate::board::Board;
+use crate::board::feed::FeedSigns;
 use crate::fault::Fault;
 use crate::feed::Feed;
 use crate::journal_room::JournalRoom;
@@ -38,6 +40,8 @@ pub struct FeedPorts {
     pub memory: MemoryBudget,
     /// Figures.
     pub statistics: Arc<Statistics>,
+    /// What others see of the feeds.
+    pub board: Board,
     /// How often a request is tried.
     pub retry: RetryPolicy,
     /// Raised when the stage of events begins.
@@ -57,6 +61,16 @@ impl FeedPorts {
 
     pub(super) fn counters(&self, feed: &Feed) -> &SourceCounters {
         self.statistics.of(feed.source())
+    }
+
+    pub(super) fn signs(&self, feed: &Feed) -> FeedSigns {
+        self.board.feed(feed)
+    }
+
+    /// Counts a pull that may have cost events.
+    pub(super) fn count_suspect(&self, feed: &Feed) {
+        self.counters(feed).suspect_pulls.add(1);
+        self.signs(feed).suspected();
     }
 
     /// Runs a walk over a bulk on the blocking pool, few at a time.

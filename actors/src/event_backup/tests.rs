@@ -7,4 +7,5 @@ mod losing;
 mod outage;
 mod pulling;
 mod rescuing;
+mod showing;
 mod world;

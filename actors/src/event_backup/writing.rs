@@ -9,6 +9,7 @@ use super::bundling::{Due, next_run};
 use super::delivery::{Delivered, deliver, seal};
 use super::rescue::BatchFault;
 use super::{EventBackupActor, FeedPorts, Phase};
+use crate::board::feed::FeedWork;
 use crate::fault::Fault;
 use crate::fault_point::{self, FaultPoint};
 use crate::ports::state::{BatchRow, Change, SealedBundle, StateFault};
@@ -99,6 +100,7 @@ impl EventBackupActor {
     fn written(&mut self, sealed: &SealedBundle, ctx: &mut Context<Self>) {
         let counters = self.ports.counters(self.feed());
         counters.bundles.add(1);
+        self.signs.bundle_written();
         self.sealed = None;
         self.last_bundle = Instant::now();
         self.delivery_failures = 0;
@@ -117,6 +119,7 @@ impl EventBackupActor {
         let wait = wait.min(LONGEST_DELIVERY_WAIT);
         self.delivery_failures += 1;
         self.next_delivery = Instant::now() + wait;
+        self.signs.failed(FeedWork::Bundle, fault);
         log::error!(
             "feed {}: {fault}; its events are safe in local state, and the bundle is tried again {}",
             self.feed(),

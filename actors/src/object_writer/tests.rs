@@ -146,6 +146,7 @@ impl Scene {
             retry: RetryPolicy {
                 attempts: 3,
                 average_delay: Duration::from_millis(500),
+                retries: Default::default(),
             },
             stop: StopFlag::default(),
         }

@@ -39,6 +39,7 @@ impl Outside {
             retry: RetryPolicy {
                 attempts: 2,
                 average_delay: Duration::from_millis(1),
+                retries: Default::default(),
             },
             budget: MemoryBudget::new(64 << 20),
             stop: stop.clone(),

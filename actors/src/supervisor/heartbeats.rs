@@ -63,6 +63,11 @@ impl<W: Ord + Clone> Heartbeats<W> {
         look
     }
 
+    /// Whether everybody who was asked has answered; not before anybody was.
+    pub(super) fn nobody_owes(&self) -> bool {
+        self.looked.is_some() && self.owed.is_empty()
+    }
+
     /// It has answered.
     pub(super) fn answered(&mut self, who: &W) {
         self.owed.remove(who);
@@ -85,6 +90,17 @@ mod tests {
         assert_eq!(beats.look([1, 2], now).ask, [1, 2]);
         beats.answered(&2);
         assert_eq!(beats.look([1, 2], now + 2 * S).ask, [2]);
+    }
+
+    #[test]
+    fn it_is_known_when_all_have_answered() {
+        let (mut beats, now) = (heartbeats(), Instant::now());
+        assert!(!beats.nobody_owes(), "nobody has been asked");
+        beats.look([1, 2], now);
+        beats.answered(&1);
+        assert!(!beats.nobody_owes());
+        beats.answered(&2);
+        assert!(beats.nobody_owes());
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The sign of life of the actors' thread, for whoever watches from another one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Stage;
 
@@ -14,6 +17,7 @@ struct Shared {
     beats: AtomicU64,
     stage: AtomicU8,
     in_good_order: AtomicBool,
+    answered: Mutex<Option<Instant>>,
 }
 
 impl Pulse {
@@ -33,6 +37,20 @@ impl Pulse {
     /// Whether the last stage is over, and the end is one in good order.
     pub fn ended_in_good_order(&self) -> bool {
         self.stage() == Stage::Ended && self.0.in_good_order.load(Ordering::Relaxed)
+    }
+
+    /// Whoever was asked for a sign of life has given one.
+    pub(super) fn all_answered(&self) {
+        *self.answered() = Some(Instant::now());
+    }
+
+    /// How long ago the actors last answered each other; `None` before the first time.
+    pub fn since_answers(&self) -> Option<Duration> {
+        self.answered().map(|at| at.elapsed())
+    }
+
+    fn answered(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often it has beaten; 0 before the supervisor has begun.

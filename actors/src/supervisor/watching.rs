@@ -18,6 +18,9 @@ impl SupervisorActor {
             return;
         }
         let now = Instant::now();
+        if self.heartbeats.nobody_owes() {
+            self.pulse.all_answered();
+        }
         // In whatever stage: who is not looked at for a while begins anew.
         let worker = self.crew.look(now);
         match self.shutdown.stage() {

@@ -35,6 +35,7 @@ async fn scrape(dispatcher: &FakeDispatcher, feeds: &[&str], count: u32, out: &P
         retry: &RetryPolicy {
             attempts: 2,
             average_delay: Duration::from_millis(1),
+            retries: Default::default(),
         },
         backup_id: "7",
         started: "20261123T094800.000Z",

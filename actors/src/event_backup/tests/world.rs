@@ -12,6 +12,8 @@ use tokio::task::LocalSet;
 use super::super::*;
 use crate::avro::ModelVersion;
 use crate::avro::encode;
+use crate::board::Board;
+use crate::board::feed::FeedSigns;
 use crate::fault::Fault;
 use crate::feed::Model;
 use crate::hit_cache::{AgeOff, ClaimRules, Claims};
@@ -98,6 +100,7 @@ pub(super) struct Running {
     pub(super) addr: Addr<EventBackupActor>,
     pub(super) hit_cache: Addr<HitCacheActor>,
     pub(super) stop: StopFlag,
+    pub(super) signs: FeedSigns,
     pub(super) statistics: Arc<Statistics>,
     pub(super) endings: Rc<RefCell<Vec<EndReason>>>,
     pub(super) stored: Rc<RefCell<Vec<StreamId>>>,
@@ -152,6 +155,7 @@ impl World {
 
     pub(super) async fn start(&self) -> Running {
         let statistics = Statistics::new([self.feed.source().clone()]);
+        let board = Board::of(self.configured.then(|| self.feed.clone()));
         let (endings, stored, stop) = (Rc::default(), Rc::default(), StopFlag::default());
         let supervisor = FakeSupervisor(Rc::clone(&endings)).start().recipient();
         let state = PatientState::new(Rc::new(self.state.clone()));
@@ -164,9 +168,11 @@ impl World {
             room: JournalRoom::new(self.room),
             memory: MemoryBudget::new(64 << 20),
             statistics: Arc::clone(&statistics),
+            board: board.clone(),
             retry: RetryPolicy {
                 attempts: 2,
                 average_delay: Duration::from_millis(500),
+                retries: Default::default(),
             },
             stop: stop.clone(),
             blocking: Arc::new(Semaphore::new(2)),
@@ -212,6 +218,7 @@ impl World {
             addr,
             hit_cache,
             stop,
+            signs: board.feed(&self.feed),
             statistics,
             endings,
             stored,

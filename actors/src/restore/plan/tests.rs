@@ -117,6 +117,7 @@ fn terms(change: impl FnOnce(&mut Asked)) -> PlanTerms {
         retry: RetryPolicy {
             attempts: 2,
             average_delay: Duration::from_millis(1),
+            retries: Default::default(),
         },
         at_once: 4,
     }

@@ -90,6 +90,7 @@ impl Scene {
             retry: RetryPolicy {
                 attempts: 2,
                 average_delay: Duration::from_millis(1),
+                retries: Default::default(),
             },
             stop: StopFlag::default(),
             most_out: 3,

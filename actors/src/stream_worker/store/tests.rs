@@ -39,6 +39,7 @@ impl Scene {
                 retry: RetryPolicy {
                     attempts: 4,
                     average_delay: Duration::from_millis(500),
+                    retries: Default::default(),
                 },
                 budget: MemoryBudget::new(64 * MIB),
                 stop: StopFlag::default(),
