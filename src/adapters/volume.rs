@@ -304,6 +304,29 @@ mod tests {
     }
 
     #[test]
+    fn a_look_tells_how_much_is_missing_and_changes_nothing() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let free = Volume::with(folder.path(), 0, 0).free().unwrap();
+        for (floor, reserve) in [
+            (1 << 20, 0),
+            (1 << 20, 1 << 20),
+            (2 * free, 0),
+            (1 << 20, 2 * free),
+        ] {
+            let volume = Volume::with(folder.path(), floor, reserve);
+            let look = volume.look().unwrap();
+            assert!(look.free > 0 && look.free <= look.size);
+            let can_pull = volume.check_for_pull().is_ok();
+            assert_eq!(look.short_of.is_none(), can_pull, "{floor} {reserve}");
+            if !can_pull {
+                // From the floor on pulls wait until there is an eighth more than it.
+                assert!(look.short_of < volume.look().unwrap().short_of || reserve > 0);
+            }
+            let _there_or_not = fs::remove_file(volume.path());
+        }
+    }
+
+    #[test]
     fn the_reserve_grows_with_the_number_of_feeds() {
         let folder = tempfile::TempDir::new().unwrap();
         for (feeds, wanted) in [

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::world::{Running, World, bulk, locally, seconds};
 use crate::avro::ModelVersion::V6;
 use crate::board::feed::{FeedFigures, Waiting};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::ports::LocalState;
-use crate::testkit::{Answer, BucketCall, Gate, Trouble};
+use crate::testkit::{Answer, BucketCall, Gate, JournalCall, Trouble};
 
 fn figures(running: &Running) -> FeedFigures {
     running.signs.figures()
@@ -136,6 +136,25 @@ async fn a_full_journal_is_backpressure_and_puts_the_feed_behind() {
         let after = figures(&running);
         assert!(after.backpressure < shown.backpressure + Duration::from_secs(1));
         assert_eq!(after.behind_since, None);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_backpressure_as_well() {
+    locally(async {
+        let world = World::new();
+        let full = Fault::new(FaultKind::NoRoom, "receive answer", "fake", "no room");
+        let full = Trouble::fails(JournalCall::Receive, full).times(10);
+        world.journal.calls().plan(full);
+        let running = world.start().await;
+        seconds(8).await;
+        let shown = figures(&running);
+        assert!(shown.behind_since.is_some());
+        seconds(8).await;
+        let shown = figures(&running);
+        assert_eq!(shown.backpressure, Duration::from_secs(10));
+        assert_eq!(shown.behind_since, None, "it pulled, and is caught up");
     })
     .await;
 }
