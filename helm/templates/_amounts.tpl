@@ -51,7 +51,7 @@
 {{- define "azul-backup.volumeBytes" -}}
 {{- $feeds := 2 -}}
 {{- range $name, $source := .Values.sources -}}
-{{- if not (eq (toString $source.exclude_from_backup) "true") -}}
+{{- if not (eq (toString (default dict $source).exclude_from_backup) "true") -}}
 {{- $feeds = add $feeds 5 -}}
 {{- end -}}
 {{- end -}}

@@ -38,7 +38,7 @@
 {{- fail "\n\nexternalS3Bucket is for a restore only: a backup into one bucket comes with a later version; leave it empty\n" -}}
 {{- end -}}
 {{- $needed := include "azul-backup.volumeBytes" . | int64 -}}
-{{- if not (and .Values.backup.volume.existingClaim (eq (include "azul-backup.backupLabels" . | fromJson).labels (list .Values.label))) -}}
+{{- if not (and .Values.backup.volume.existingClaim (eq 1 (len (include "azul-backup.backupLabels" . | fromJson).labels))) -}}
 {{- $size := include "azul-backup.bytes" (dict "name" "backup.volume.size" "text" .Values.backup.volume.size) | int64 -}}
 {{- if lt $size $needed -}}
 {{- fail (printf "\n\nbackup.volume.size: `%v` is too small: %d MiB can be needed with backup.journalMaxBytes %s, backup.eventBatchSize %v and these sources; with less a very large answer may hold up all feeds. Enlarge it, or make one of these smaller\n" .Values.backup.volume.size (add 1 (div $needed 1048576)) .Values.backup.journalMaxBytes .Values.backup.eventBatchSize) -}}
