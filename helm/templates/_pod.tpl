@@ -126,6 +126,8 @@ volumes:
 {{- if ne .root.Values.aesState "disabled" }}
 {{- $_ := set $keys "BK__EXTERNAL_BACKUP__AES_KEY" "aeskey" }}
 {{- end }}
+- name: TMPDIR
+  value: /tmp
 {{- range $variable, $key := $keys }}
 - name: {{ $variable }}
   valueFrom:

@@ -44,7 +44,7 @@ BED__LOG_PRETTY: {{ .Values.logPretty | quote }}
 
 {{/* Where the volume of local state is mounted. */}}
 {{- define "azul-backup.rootdir" -}}
-/var/lib/azul-backup
+/data
 {{- end -}}
 
 {{/* Which value sets a variable; what stands in `env` must not. */}}
@@ -75,4 +75,5 @@ BED__LOG_LEVEL: logLevel
 BED__LOG_PRETTY: logPretty
 BK__LOCAL_DATA__ROOTDIR: backup.volume or restore.volume
 SSL_CERT_FILE: CACertificateConfigMap
+TMPDIR: tmp
 {{- end -}}
