@@ -1,4 +1,5 @@
-{{/* A pod of the program. Takes root, component, label, args, and claim (empty: local state that goes with the pod). */}}
+{{/* A pod of the program. Takes root, component, label, args, resources, claim (empty: local state
+     that goes with the pod), and serves: whether this command answers at the metrics port. */}}
 
 {{- define "azul-backup.podMetadata" -}}
 labels:
@@ -77,7 +78,7 @@ containers:
           name: {{ include "azul-backup.fullname" .root }}
     env:
       {{- include "azul-backup.env" . | nindent 6 }}
-    {{- if ne .component "preflight" }}
+    {{- if .serves }}
     ports:
       - name: metrics
         containerPort: {{ include "azul-backup.metricsPort" .root }}
