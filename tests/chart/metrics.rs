@@ -31,10 +31,9 @@ fn names_in(query: &str) -> impl Iterator<Item = &str> {
 }
 
 fn exported(name: &str) -> bool {
-    let series = ["_bucket", "_sum", "_count"];
-    let of_histogram = |end: &&str| name.strip_suffix(**end) == Some(durations::NAME);
+    let of_histogram = ["_bucket", "_sum", "_count"].map(|end| name.strip_suffix(end));
     // The histogram has no series of its plain name.
-    (NAMES.contains(&name) && name != durations::NAME) || series.iter().any(|end| of_histogram(&end))
+    (NAMES.contains(&name) && name != durations::NAME) || of_histogram.contains(&Some(durations::NAME))
 }
 
 fn names_in_file(file: &str) -> BTreeSet<String> {
