@@ -8,6 +8,7 @@
 //! | What do exit codes mean? | [`exit`] |
 //! | How is everything put together? | [`backup`], [`restore`] |
 //! | How does a command speak to a running backup? | [`local_socket`] |
+//! | What do others see of a running process? | [`observe`] |
 
 pub mod adapters;
 mod allocator;

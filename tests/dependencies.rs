@@ -50,6 +50,7 @@ fn the_core_knows_nothing_of_what_speaks_to_the_outside() {
         "clap",
         "config",
         "reqwest",
+        "prometheus",
     ] {
         assert!(!dependencies.contains(&outside), "the core depends on {outside}");
     }

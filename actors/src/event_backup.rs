@@ -14,6 +14,8 @@
 //! meanwhile the journal fills, and when it is full the feed waits (`room`). A journaled answer that cannot be read is
 //! put aside (`rescue`). Only local state that does not work, or a file that can be neither read nor moved, ends the
 //! program, in good order.
+//!
+//! Others see how it goes on the [`board`](crate::board).
 
 mod bundling;
 mod delivery;

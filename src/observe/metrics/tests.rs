@@ -199,6 +199,22 @@ fn the_names_are_those_that_are_listed_and_no_others() {
 }
 
 #[test]
+fn the_process_is_in_one_stage_whichever_it_is() {
+    use actors::supervisor::Stage;
+    let stages = Stage::ALL.iter().map(Stage::to_string);
+    for stage in stages.chain(["starting".to_owned()]) {
+        let snapshot = Snapshot {
+            stage: stage.clone(),
+            ..snapshot(Doing::Backup)
+        };
+        let text = render(&snapshot, &Durations::default());
+        let series = text.lines().filter(|line| line.starts_with("azul_backup_stage{"));
+        let (is_in, others): (Vec<_>, Vec<_>) = series.partition(|line| line.ends_with(" 1"));
+        assert_eq!((is_in.len(), others.len()), (1, 6), "{stage}");
+    }
+}
+
+#[test]
 fn every_family_says_what_it_is_and_has_its_unit_in_its_help() {
     for family in FAMILIES.iter().copied().flatten() {
         assert!(family.help.ends_with('.'), "{}", family.name);
