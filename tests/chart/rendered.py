@@ -6,7 +6,10 @@ compared with its snapshot.
 """
 
 import json
+import re
 import sys
+import tempfile
+import textwrap
 
 import kubernetes_validate
 import yaml
@@ -24,7 +27,7 @@ def pod_monitor(spec):
     fields = {"port": "metrics", "path": "/metrics"}
     for endpoint in spec["podMetricsEndpoints"]:
         yield set(endpoint) == {"port", "path", "interval", "scrapeTimeout"}, "fields of an endpoint"
-        yield all(endpoint[name] == value for name, value in fields.items()), "port and path of an endpoint"
+        yield all(endpoint.get(name) == value for name, value in fields.items()), "port and path of an endpoint"
 
 
 def prometheus_rule(spec):
@@ -78,8 +81,9 @@ def check(manifest, version, where, faults):
         return
     try:
         kubernetes_validate.validate(manifest, version, strict=True)
-    except Exception as fault:  # its own types differ between versions; whatever it is, it is told
-        faults.add(f"{where}: {manifest['kind']} {manifest['metadata']['name']}: {fault}")
+    except kubernetes_validate.ValidationError as fault:
+        place = ".".join(map(str, fault.path))
+        faults.add(f"{where}: {manifest['kind']} {manifest['metadata']['name']}: {place}: {fault.message}")
     if manifest["kind"] in {"Pod", "Deployment", "Job"}:
         restricted(manifest, where, faults)
 
@@ -93,6 +97,22 @@ def compare(path, text, update, faults):
         first = next((i for i, (a, b) in enumerate(zip(was, now)) if a != b), min(len(was), len(now)))
         line = now[first] if first < len(now) else "(its end)"
         faults.add(f"snapshots/{path.name}: differs from line {first + 1}: {line}; `--update` writes it anew")
+
+
+def documented(faults):
+    """Values that the documents show whole, as a block that begins with the name of a file, have to be accepted."""
+    blocks = []
+    for page in sorted(CHART.glob("*.md")):
+        blocks += re.findall(r"```yaml\n( *# \w+\.yaml\n.*?)```", page.read_text(), re.DOTALL)
+    for block in blocks:
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as values:
+            values.write(textwrap.dedent(block))
+            values.flush()
+            accepted, _, said = render(values.name, NEWEST)
+        if not accepted:
+            faults.add(f"values that are shown in a document: {said.strip()}")
+    if not blocks:
+        faults.add("no document shows values")
 
 
 def main():
@@ -120,6 +140,7 @@ def main():
             faults.add(f"{values.name}: not the same for {OLDEST} and {NEWEST}: make a snapshot of each")
         elif texts:
             compare(HERE / "snapshots" / values.name, texts[0], update, faults)
+    documented(faults)
     known = {file.name for file in files}
     for orphan in (HERE / "snapshots").glob("*.yaml"):
         if orphan.name not in known:
