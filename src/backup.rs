@@ -78,12 +78,13 @@ async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
     let mut signals = Signals::listen().map_err(StartFault::Signals)?;
     let watching = Watching::begin(settings.streams.workers, &stage_budgets(&settings), &signals)
         .map_err(StartFault::Watchdog)?;
-    // Before anything that may take long: whoever serves `board.source()` and `board.metrics()` begins here.
+    // Before anything that may take long.
     let board = BackupBoard::new(
         &settings.feeds(),
         watching.pulse.clone(),
         settings.retry.retries.clone(),
     );
+    let _server = watching.serve(settings.metrics_listen, board.source(), board.metrics())?;
     let volume = Volume::new(&root(&settings), settings.feeds().len());
     let mut opening = Box::pin(open(Arc::clone(&settings), Arc::clone(&volume)));
     let (sled, journal) = tokio::select! {
@@ -228,7 +229,9 @@ fn start(
     ended: oneshot::Sender<Ended>,
 ) -> Started {
     let stop_streams = StopFlag::default();
-    let Watching { pulse, crew, panics } = watching;
+    let Watching {
+        pulse, crew, panics, ..
+    } = watching;
     let levers = Levers {
         stop_events: ports.stop.clone(),
         stop_streams: stop_streams.clone(),

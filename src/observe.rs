@@ -5,17 +5,20 @@
 //!  log ─────► recent remarks ──────────────────────────┼──► Snapshot ──► /metrics /status /readyz /
 //!  local state, volume ────────────────────────────────┘
 //! ```
-//! The server lives on a thread of its own: whatever hangs elsewhere, it still answers, and says so.
+//! The [`server`] lives on a thread of its own: whatever hangs elsewhere, it still answers, and says so.
 
 pub mod board;
 pub mod durations;
+pub mod health;
 pub mod metrics;
+mod page;
 pub mod remarks;
+pub mod server;
 pub mod snapshot;
 
 use std::sync::Arc;
 
-use snapshot::Snapshot;
+use self::snapshot::Snapshot;
 
 /// Takes a snapshot. It waits for nobody, and may be called from any thread.
 pub type Source = Arc<dyn Fn() -> Snapshot + Send + Sync>;

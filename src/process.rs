@@ -7,7 +7,9 @@ pub(crate) mod watchdog;
 
 use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actors::fault_point;
@@ -17,6 +19,8 @@ use actors::supervisor::{CloseState, Pulse, StageBudgets};
 
 use self::signals::Signals;
 use crate::local_socket::{LocalSocket, SocketPlace};
+use crate::observe::Source;
+use crate::observe::server::{NotServed, Server, Views};
 
 /// The socket for commands, where it could be made; a mode can do without.
 pub(crate) fn offered(served: io::Result<LocalSocket>, place: &SocketPlace) -> Option<LocalSocket> {
@@ -46,11 +50,15 @@ where
 /// How long the actors' thread may give no sign of life.
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 
+/// How long the end of a restore may wait for the last scrape of its metrics.
+pub(crate) const LAST_SCRAPE: Duration = Duration::from_secs(300);
+
 /// What watches over the actors from outside.
 pub(crate) struct Watching {
     pub(crate) pulse: Pulse,
     pub(crate) crew: Crew,
     pub(crate) panics: panics::Panics,
+    pub(crate) reprieve: watchdog::Reprieve,
 }
 
 impl Watching {
@@ -63,17 +71,43 @@ impl Watching {
             pulse: Pulse::default(),
             crew: Crew::of(workers),
             panics: panics::Panics::listen(),
+            reprieve: watchdog::Reprieve::default(),
         };
         let limits = watchdog::Limits {
             silence: fault_point::hurried(LONGEST_SILENCE),
             after_signal: budgets.after_a_signal() + watchdog::GRACE,
             after_end: watchdog::GRACE,
+            reprieve: LAST_SCRAPE + watchdog::GRACE,
         };
         let watched = watchdog::Watched {
             pulse: watching.pulse.clone(),
             crew: watching.crew.clone(),
+            reprieve: watching.reprieve.clone(),
         };
         watchdog::start(limits, watched, signals, |exit| watchdog::end_process(exit))?;
         Ok(watching)
+    }
+
+    /// Serves metrics, health and status for as long as what is returned is kept, unless that is switched off.
+    ///
+    /// # Errors
+    /// See [`Server::start`].
+    pub(crate) fn serve(
+        &self,
+        listen: Option<SocketAddr>,
+        snapshot: Source,
+        metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    ) -> Result<Option<Server>, NotServed> {
+        let Some(listen) = listen else {
+            log::info!("BK__METRICS_LISTEN is off: metrics, health and status are not served");
+            return Ok(None);
+        };
+        let views = Views {
+            snapshot,
+            metrics,
+            pulse: self.pulse.clone(),
+            longest_silence: fault_point::hurried(LONGEST_SILENCE) / 2,
+        };
+        Server::start(listen, views).map(Some)
     }
 }

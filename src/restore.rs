@@ -1,5 +1,6 @@
 //! The restore as the operator asks for it: settings, selection, and what is told of it.
 
+mod last_scrape;
 mod outside;
 pub mod plan;
 mod planning;

@@ -10,6 +10,7 @@ pub mod catalogue;
 pub mod effective;
 pub mod fault;
 pub mod layers;
+mod listen;
 pub mod logging;
 mod reader;
 mod restore;
@@ -19,6 +20,7 @@ mod stages;
 pub mod url;
 mod value;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -122,6 +124,8 @@ pub struct Settings {
     pub stages: StageSettings,
     /// Folder of the local state.
     pub local_data: PathBuf,
+    /// Where metrics, health and status are served; `None`: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// What is to be logged about the settings at the start.
     pub effective: Effective,
 }
@@ -165,6 +169,7 @@ impl Settings {
         let (events, streams) = (events(&mut reader), streams(&mut reader));
         let stages = StageSettings::read(&mut reader);
         let local_data = local_data(&mut reader);
+        let metrics_listen = listen::metrics_listen(&mut reader);
         let notes = reader.take_notes();
         let settings = (|| {
             let common = common?;
@@ -181,6 +186,7 @@ impl Settings {
                 retry: common.retry,
                 stages,
                 local_data: local_data?,
+                metrics_listen: metrics_listen?,
                 effective,
             })
         })();

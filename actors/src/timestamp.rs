@@ -59,6 +59,28 @@ impl Timestamp {
     }
 }
 
+/// Serializes a time as RFC 3339, for readers outside; by itself it is a number.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn rfc3339<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
+}
+
+/// The same of a time that may be unknown.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn rfc3339_or_null<S: serde::Serializer>(
+    time: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serializer.collect_str(time),
+        None => serializer.serialize_none(),
+    }
+}
+
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         let micros = match time.duration_since(UNIX_EPOCH) {

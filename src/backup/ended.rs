@@ -9,6 +9,7 @@ use actors::supervisor::{EndReason, Ended};
 use super::identity::NotOurs;
 use crate::adapters::state::{OpenError, SledState};
 use crate::exit::Exit;
+use crate::observe::server::NotServed;
 use crate::process::watchdog;
 use crate::settings::Settings;
 
@@ -67,6 +68,8 @@ pub(super) enum StartFault {
     Signals(std::io::Error),
     #[error("there is no thread for the watchdog: {0}")]
     Watchdog(std::io::Error),
+    #[error(transparent)]
+    NotServed(#[from] NotServed),
     #[error("local state could not be opened: {0}")]
     Opening(tokio::task::JoinError),
     #[error("a signal came before it had begun")]

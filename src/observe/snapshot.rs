@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use actors::feed::Feed;
 use actors::restore::progress::Progress;
 use actors::statistics::SourceFigures;
-use actors::timestamp::Timestamp;
+use actors::timestamp::{Timestamp, rfc3339, rfc3339_or_null};
 use serde::Serialize;
 
 /// What the program does, for labels and people.
@@ -28,12 +28,14 @@ pub enum Doing {
 #[derive(Clone, Debug, Serialize)]
 pub struct Snapshot {
     /// When it was taken.
+    #[serde(serialize_with = "rfc3339")]
     pub taken: Timestamp,
     /// Of this program.
     pub version: &'static str,
     /// What it does.
     pub mode: Doing,
     /// When the process began.
+    #[serde(serialize_with = "rfc3339")]
     pub started: Timestamp,
     /// `starting`, `running`, then the stages of the shutdown: `events`, `hit cache`, `streams`, `local state`, `ended`.
     pub stage: String,
@@ -59,6 +61,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Remark {
     /// When.
+    #[serde(serialize_with = "rfc3339")]
     pub time: Timestamp,
     /// `WARN` or `ERROR`.
     pub level: String,
@@ -90,14 +93,19 @@ pub struct FeedStatus {
     pub ready: Option<bool>,
     /// Since when answers have come back with as many events as were asked for, or pulls have failed or waited for
     /// room: the feed is behind. `null`: it is caught up. The dispatcher does not tell a lag.
+    #[serde(serialize_with = "rfc3339_or_null")]
     pub behind_since: Option<Timestamp>,
     /// When an event last became durable here.
+    #[serde(serialize_with = "rfc3339_or_null")]
     pub last_event: Option<Timestamp>,
     /// When a bundle was last written to the bucket; `null` if not since the start.
+    #[serde(serialize_with = "rfc3339_or_null")]
     pub last_bundle: Option<Timestamp>,
     /// When a pull last came back complete, with or without events.
+    #[serde(serialize_with = "rfc3339_or_null")]
     pub last_pull: Option<Timestamp>,
     /// When the oldest event that is in the journal and not in the bucket was received.
+    #[serde(serialize_with = "rfc3339_or_null")]
     pub oldest_waiting: Option<Timestamp>,
     /// Events in the journal that are not in the bucket.
     pub waiting_events: u64,
@@ -159,6 +167,7 @@ pub struct RestoreStanding {
     /// Until it is done, at the rate of the last minutes; `null` while nobody can tell.
     pub eta_seconds: Option<f64>,
     /// When an object last came to its end.
+    #[serde(serialize_with = "rfc3339_or_null")]
     pub last_progress: Option<Timestamp>,
     /// Objects and events that could not be put back.
     pub dead_letters: u64,

@@ -5,6 +5,8 @@
 //! * A signal came, and the process is still there [`Limits::after_signal`] later: a stage does not end. The watchdog
 //!   listens to signals by itself, for the thread that is to obey them may be the one that is blocked.
 //! * The last stage is over, and the process is still there [`Limits::after_end`] later: what comes after it hangs.
+//!   What is known to take its time then (the last scrape of a restore) holds a [`Reprieve`], which this time begins
+//!   after, and which ends by itself after [`Limits::reprieve`].
 //!
 //! It says what it knows and ends the process: with 1, unless all stages are over and ended in good order, for then
 //! nothing has failed, however slow the machine is. Nothing is lost by that: whatever was received is durable before
@@ -12,6 +14,8 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -40,6 +44,34 @@ pub(crate) struct Limits {
     pub(crate) after_signal: Duration,
     /// For the end after the last stage.
     pub(crate) after_end: Duration,
+    /// For whoever asks for more time after the last stage.
+    pub(crate) reprieve: Duration,
+}
+
+/// Asks for more time after the last stage. Clones share it; threads may differ.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reprieve(Arc<AtomicBool>);
+
+/// More time, for as long as it is kept.
+#[derive(Debug)]
+pub(crate) struct Held(Reprieve);
+
+impl Reprieve {
+    /// More time from now on.
+    pub(crate) fn hold(&self) -> Held {
+        self.0.store(true, Ordering::SeqCst);
+        Held(self.clone())
+    }
+
+    fn is_held(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::SeqCst);
+    }
 }
 
 /// What it looks at.
@@ -47,6 +79,7 @@ pub(crate) struct Limits {
 pub(crate) struct Watched {
     pub(crate) pulse: Pulse,
     pub(crate) crew: Crew,
+    pub(crate) reprieve: Reprieve,
 }
 
 /// Watches from now on until the process is gone. Where it comes to that, `end` is called on the watchdog's thread.
@@ -81,7 +114,7 @@ pub(crate) fn start(
         let signalled = async || {
             signals.next().await;
         };
-        let verdict = runtime.block_on(verdict(limits, &watched.pulse, signalled));
+        let verdict = runtime.block_on(verdict(limits, &watched.pulse, &watched.reprieve, signalled));
         let exit = exit(&watched.pulse);
         say(verdict.told(&watched, exit));
         end(exit);
@@ -93,14 +126,19 @@ pub(crate) fn start(
 }
 
 /// Watches until there is something to end.
-async fn verdict(limits: Limits, pulse: &Pulse, mut signalled: impl AsyncFnMut()) -> Verdict {
+async fn verdict(
+    limits: Limits,
+    pulse: &Pulse,
+    reprieve: &Reprieve,
+    mut signalled: impl AsyncFnMut(),
+) -> Verdict {
     let mut patience = Patience::new(limits, Instant::now());
     loop {
         tokio::select! {
             () = signalled() => patience.signal(Instant::now()),
             () = tokio::time::sleep(TICK) => {}
         }
-        if let Some(verdict) = patience.look(Instant::now(), pulse) {
+        if let Some(verdict) = patience.look(Instant::now(), pulse, reprieve) {
             return verdict;
         }
     }
@@ -186,6 +224,8 @@ struct Patience {
     looked: Instant,
     signal: Option<Instant>,
     ended: Option<Instant>,
+    /// When there was last a reprieve.
+    reprieved: Option<Instant>,
 }
 
 impl Patience {
@@ -197,6 +237,7 @@ impl Patience {
             looked: now,
             signal: None,
             ended: None,
+            reprieved: None,
         }
     }
 
@@ -204,7 +245,7 @@ impl Patience {
         self.signal.get_or_insert(now);
     }
 
-    fn look(&mut self, now: Instant, pulse: &Pulse) -> Option<Verdict> {
+    fn look(&mut self, now: Instant, pulse: &Pulse, reprieve: &Reprieve) -> Option<Verdict> {
         let beats = pulse.beats();
         // Who watches was held up itself (a process that was stopped): so was who is watched.
         let away = now - self.looked > self.limits.silence / 2;
@@ -219,7 +260,11 @@ impl Patience {
         }
         if pulse.stage() == Stage::Ended {
             let ended = *self.ended.get_or_insert(now);
-            return after(Some(ended), self.limits.after_end).map(Verdict::Lingering);
+            if reprieve.is_held() && now - ended < self.limits.reprieve {
+                self.reprieved = Some(now);
+            }
+            let since = self.reprieved.or(Some(ended));
+            return after(since, self.limits.after_end).map(Verdict::Lingering);
         }
         // Before the first beat local state is being put in order, which may take its time.
         let silent = now - self.since;
@@ -239,10 +284,16 @@ mod tests {
         silence: Duration::from_secs(60),
         after_signal: Duration::from_secs(30),
         after_end: Duration::from_secs(2),
+        reprieve: Duration::from_secs(300),
     };
 
     /// How long it takes, in virtual time, until the watchdog ends a process; it gets a signal after `signal`.
     async fn ended(pulse: &Pulse, signal: Option<Duration>) -> (Verdict, Duration) {
+        ended_with(pulse, &Reprieve::default(), signal).await
+    }
+
+    /// The same with a reprieve.
+    async fn ended_with(pulse: &Pulse, reprieve: &Reprieve, signal: Option<Duration>) -> (Verdict, Duration) {
         let begun = Instant::now();
         let (at, told) = (signal.map(|signal| begun + signal), Cell::new(false));
         let signalled = async || match at {
@@ -252,7 +303,7 @@ mod tests {
             }
             _ => std::future::pending().await,
         };
-        let verdict = tokio::time::timeout(10_000 * S, verdict(LIMITS, pulse, signalled));
+        let verdict = tokio::time::timeout(10_000 * S, verdict(LIMITS, pulse, reprieve, signalled));
         (verdict.await.expect("it ends the process"), begun.elapsed())
     }
 
@@ -283,15 +334,24 @@ mod tests {
         let mut patience = Patience::new(LIMITS, begun);
         for second in 1..1000 {
             assert_eq!(
-                patience.look(begun + second * S, &pulse),
+                patience.look(begun + second * S, &pulse, &Reprieve::default()),
                 None,
                 "it has not begun"
             );
         }
         pulse.beat(Stage::Running);
-        assert_eq!(patience.look(begun + 1000 * S, &pulse), None);
-        assert_eq!(patience.look(begun + 100_000 * S, &pulse), None);
-        assert_eq!(patience.look(begun + 100_001 * S, &pulse), None);
+        assert_eq!(
+            patience.look(begun + 1000 * S, &pulse, &Reprieve::default()),
+            None
+        );
+        assert_eq!(
+            patience.look(begun + 100_000 * S, &pulse, &Reprieve::default()),
+            None
+        );
+        assert_eq!(
+            patience.look(begun + 100_001 * S, &pulse, &Reprieve::default()),
+            None
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -307,7 +367,9 @@ mod tests {
         patience.signal(begun);
         patience.signal(begun + 29 * S);
         assert!(
-            patience.look(begun + 30 * S, &pulse).is_some(),
+            patience
+                .look(begun + 30 * S, &pulse, &Reprieve::default())
+                .is_some(),
             "a second one changes nothing"
         );
     }
@@ -325,6 +387,25 @@ mod tests {
             assert!(matches!(verdict, Verdict::Lingering(_)), "{verdict}");
             assert!((7 * S..8 * S).contains(&after), "{after:?}");
             assert_eq!(exit(&pulse), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reprieve_puts_the_grace_off_but_not_for_ever_and_not_beyond_the_time_after_a_signal() {
+        for (held, signal, expected) in [
+            (100 * S, None, 102 * S),
+            (10_000 * S, None, 302 * S),
+            (10_000 * S, Some(200 * S), 230 * S),
+        ] {
+            let (pulse, reprieve) = (Pulse::default(), Reprieve::default());
+            pulse.end(false);
+            let kept = reprieve.hold();
+            tokio::spawn(async move {
+                tokio::time::sleep(held).await;
+                drop(kept);
+            });
+            let (verdict, after) = ended_with(&pulse, &reprieve, signal).await;
+            assert!((expected..expected + S).contains(&after), "{verdict} {after:?}");
         }
     }
 
@@ -352,6 +433,7 @@ mod tests {
         let watched = Watched {
             pulse: pulse.clone(),
             crew: Crew::of(1),
+            reprieve: Reprieve::default(),
         };
         let (ends, end) = mpsc::channel();
         let signals = Signals::listen().unwrap();

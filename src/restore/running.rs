@@ -18,7 +18,7 @@ use actors::ports::restore_state::{RestoreState, Unfinished};
 use actors::ports::state::StateFault;
 use actors::restore::conductor::{RestoreActor, RestoreTask};
 use actors::restore::feed::{FeedRestorePorts, FeedRestoreRules, WhichBundles};
-use actors::restore::progress::Progress;
+use actors::restore::progress::{Progress, Stage};
 use actors::restore::source::{SourcePorts, WhichStreams};
 use actors::restore::standing::Standing;
 use actors::restore::stream::StreamRestoreTerms;
@@ -34,12 +34,13 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::outside::Outside;
 use super::report::{Ending, Reporter, Verdict};
-use super::{FOLDER, NoSpool, Wanted, planning, spool};
+use super::{FOLDER, NoSpool, Wanted, last_scrape, planning, spool};
 use crate::adapters::restore_state::SledRestoreState;
 use crate::adapters::state::OpenError;
 use crate::exit::Exit;
 use crate::local_socket::{LocalSocket, SocketPlace};
 use crate::observe::board::RestoreBoard;
+use crate::observe::server::NotServed;
 use crate::process::signals::Signals;
 use crate::process::{self, Watching, watchdog};
 
@@ -73,6 +74,8 @@ enum StartFault {
     Signals(std::io::Error),
     #[error("there is no thread for the watchdog: {0}")]
     Watchdog(std::io::Error),
+    #[error(transparent)]
+    NotServed(#[from] NotServed),
     #[error("local state could not be opened: {0}")]
     Opening(tokio::task::JoinError),
     #[error(transparent)]
@@ -85,8 +88,10 @@ async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
     let mut signals = Signals::listen().map_err(StartFault::Signals)?;
     let watching =
         Watching::begin(settings.workers, &stage_budgets(&wanted), &signals).map_err(StartFault::Watchdog)?;
-    // Before anything that may take long: whoever serves `board.source()` and `board.metrics()` begins here.
+    // Before anything that may take long.
     let board = RestoreBoard::new(watching.pulse.clone(), settings.retry.retries.clone());
+    let server = watching.serve(settings.metrics_listen, board.source(), board.metrics())?;
+    let reprieve = watching.reprieve.clone();
     let begun = async {
         let sled = open(root.clone()).await?;
         let id = settings.restore_id(&wanted.selection);
@@ -114,7 +119,8 @@ async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
     keep_showing(board.clone(), standing.clone());
     reporter.watch({
         let standing = standing.clone();
-        move || Some(standing.progress())
+        // After its end the process may wait for a last scrape, and there is nothing more to tell.
+        move || Some(standing.progress()).filter(|progress| progress.stage != Stage::Ended)
     });
     signals.forward_to(supervisor.recipient());
     let lost = || Ended {
@@ -126,6 +132,7 @@ async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
     let verdict = finish(&reporter, &wanted, &standing.progress(), &ended);
     board.ended(&verdict);
     let exit = verdict.exit();
+    last_scrape::wait(server.as_ref(), &reprieve, &ended.reason).await;
     if ended.given_up {
         // What was given up still holds threads and files: whoever waits for them hangs too.
         watchdog::end_process(exit);
@@ -203,7 +210,9 @@ fn start(
     let outside = Outside::new(settings).metered(board.meter());
     let state: Rc<dyn RestoreState> = Rc::new(sled.clone());
     let spool = spool(settings)?;
-    let Watching { pulse, crew, panics } = watching;
+    let Watching {
+        pulse, crew, panics, ..
+    } = watching;
     let levers = Levers {
         stop_events: stop.clone(),
         stop_streams: stop_streams.clone(),

@@ -363,10 +363,9 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new(
         "BK__METRICS_LISTEN",
         Value("0.0.0.0:8900"),
-        NOTHING_YET,
-        "Where metrics, health and status are served.",
-    )
-    .later("the metrics listener", value::never_off, "leave it unset"),
+        "an address and port such as 0.0.0.0:8900, or off",
+        "Where /metrics, /livez, /readyz, /status and a page for people are served; port 0 is any that is free.",
+    ),
     Setting::new(
         "BED__LOG_LEVEL",
         Value("INFO"),

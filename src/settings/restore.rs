@@ -1,5 +1,6 @@
 //! What a restore needs. Settings that only a backup needs are not looked at.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use actors::feed::{Feed, SourceName};
@@ -11,11 +12,8 @@ use super::effective::Effective;
 use super::reader::{Reader, Reason};
 use super::{
     BucketSettings, Common, DispatcherSettings, Layers, Place, ReadingSide, SettingFaults, Sources,
-    StageSettings, bucket, consecutive_failures, local_data, stream_workers,
+    StageSettings, bucket, consecutive_failures, listen, local_data, stream_workers,
 };
-
-/// Of what comes later, what would concern a restore.
-const CONCERNS: [&str; 1] = ["BK__METRICS_LISTEN"];
 
 /// Everything that a restore needs.
 #[derive(Clone, Debug)]
@@ -40,6 +38,8 @@ pub struct RestoreSettings {
     pub stages: StageSettings,
     /// Folder of the local state.
     pub local_data: PathBuf,
+    /// Where metrics, health and status are served; `None`: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// Streams, events, or both.
     pub restore_type: RestoreType,
     /// What is to be logged about the settings at the start.
@@ -63,7 +63,6 @@ impl RestoreSettings {
     /// Every fault.
     pub fn for_restore(layers: &Layers) -> Result<Self, SettingFaults> {
         let mut reader = Reader::new(layers);
-        reader.refuse_what_comes_later(|setting| CONCERNS.contains(&setting.variable));
         let common = Common::read(&mut reader);
         let bucket = bucket(&mut reader);
         let reading = bucket
@@ -73,6 +72,7 @@ impl RestoreSettings {
         let consecutive_failures = consecutive_failures(&mut reader);
         let stages = StageSettings::read(&mut reader);
         let local_data = local_data(&mut reader);
+        let metrics_listen = listen::metrics_listen(&mut reader);
         let restore_type = restore_type(&mut reader);
         let notes = reader.take_notes();
         let settings = (|| {
@@ -89,6 +89,7 @@ impl RestoreSettings {
                 consecutive_failures: consecutive_failures?,
                 stages: stages?,
                 local_data: local_data?,
+                metrics_listen: metrics_listen?,
                 restore_type: restore_type?,
             })
         })();
@@ -187,13 +188,10 @@ mod tests {
             fault,
             "BK__RESTORE_TYPE: `binaries` is not accepted; accepted: all, streams or events"
         );
-        assert_eq!(
-            read(&[("BK__METRICS_LISTEN", "0.0.0.0:1")])
-                .expect_err("a fault")
-                .0
-                .len(),
-            1
-        );
+        let fault = read(&[("BK__METRICS_LISTEN", "8900")])
+            .expect_err("a fault")
+            .to_string();
+        assert!(fault.starts_with("BK__METRICS_LISTEN: `8900` is not"), "{fault}");
     }
 
     #[test]

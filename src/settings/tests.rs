@@ -124,7 +124,6 @@ fn what_comes_later_is_refused_when_it_is_set() {
         ("BK__RECHECK_SHARE", "0.05"),
         ("BK__ENABLE_AUTOMATIC_AGEOFF", "true"),
         ("BK__ENABLE_AUTOMATIC_AGEOFF_CLEANUP", "1"),
-        ("BK__METRICS_LISTEN", "0.0.0.0:8900"),
     ]));
 }
 
@@ -139,15 +138,46 @@ fn the_off_values_of_what_comes_later_are_accepted() {
     ])
     .unwrap();
     assert_eq!(settings.effective.warnings, [""; 0]);
-    assert_eq!(
-        settings.effective.notes,
-        ["BK__METRICS_LISTEN has no effect yet: the metrics listener comes with a later version"]
-    );
+    assert_eq!(settings.effective.notes, [""; 0]);
     assert_eq!(
         read(&[]).unwrap().effective.notes.len(),
-        2,
-        "and the recheck, at its default"
+        1,
+        "the recheck, at its default"
     );
+}
+
+#[test]
+fn metrics_are_served_at_an_address_or_not_at_all() {
+    let listen = |more: &[(&str, &str)]| {
+        let address = read(more).unwrap().metrics_listen;
+        address.map(|address| address.to_string())
+    };
+    assert_eq!(listen(&[]).as_deref(), Some("0.0.0.0:8900"));
+    for address in ["127.0.0.1:0", "[::]:8900"] {
+        assert_eq!(
+            listen(&[("BK__METRICS_LISTEN", address)]).as_deref(),
+            Some(address)
+        );
+    }
+    for off in ["off", "Off", "OFF"] {
+        assert_eq!(listen(&[("BK__METRICS_LISTEN", off)]), None);
+    }
+    for bad in [
+        "8900",
+        ":8900",
+        "0.0.0.0",
+        "localhost:8900",
+        "0.0.0.0:99999",
+        "http://0.0.0.0:8900",
+        "no",
+    ] {
+        assert_eq!(
+            faults(&[("BK__METRICS_LISTEN", bad)]),
+            format!(
+                "BK__METRICS_LISTEN: `{bad}` is not accepted; accepted: an address and port such as 0.0.0.0:8900, or off"
+            )
+        );
+    }
 }
 
 #[test]

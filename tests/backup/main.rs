@@ -6,9 +6,12 @@ mod bundles;
 mod ending;
 mod full_disk;
 mod hanging;
+mod health;
 mod local_state;
 mod outage;
 mod pulls;
+#[path = "../raw_http/mod.rs"]
+mod raw_http;
 #[path = "../raw_tcp/mod.rs"]
 mod raw_tcp;
 mod scene;

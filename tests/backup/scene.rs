@@ -196,6 +196,7 @@ impl Program {
         let child = Command::new(env!("CARGO_BIN_EXE_azul-backup"))
             .args(arguments)
             .env_clear()
+            .envs([sandbox::child::ANYWHERE])
             .envs(settings)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

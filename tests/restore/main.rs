@@ -4,10 +4,13 @@
 mod bad_events;
 mod bucket;
 mod bundles;
+mod last_scrape;
 mod matrix;
 mod memory;
 mod order;
 mod program;
+#[path = "../raw_http/mod.rs"]
+mod raw_http;
 mod retry;
 mod scene;
 mod selection;

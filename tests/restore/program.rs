@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -63,60 +63,99 @@ impl Ended {
     }
 }
 
-/// Kills what a test that fails leaves behind.
-struct Running(Child);
+/// A restore that runs; killed when it is dropped.
+pub struct Running {
+    child: Child,
+    told: PathBuf,
+    log: PathBuf,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-/// Runs it; what it prints goes to files beside `output`.
+impl Running {
+    /// Starts it; what it prints goes to files beside `output`.
+    pub fn start(settings: &BTreeMap<String, String>, arguments: &[&str], output: &Path) -> Self {
+        let (told, log) = (output.with_extension("json"), output.with_extension("log"));
+        let child = Command::new(env!("CARGO_BIN_EXE_azul-backup"))
+            .args(arguments)
+            .env_clear()
+            .envs([sandbox::child::ANYWHERE])
+            .envs(settings)
+            .stdin(Stdio::null())
+            .stdout(File::create(&told).unwrap())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, told, log }
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    pub fn terminate(&self) {
+        let sent = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits until `reached` of what it has logged, and panics if it never is.
+    pub fn wait_for(&mut self, what: &str, mut reached: impl FnMut(&str) -> bool) {
+        let begun = Instant::now();
+        while !reached(&self.log()) {
+            assert!(!self.has_ended(), "it ended before: {what}\n{}", self.log());
+            assert!(begun.elapsed() < LONGEST, "never: {what}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits for its end; `local_state` is looked at if it is given.
+    pub fn end(mut self, local_state: Option<&Path>) -> Ended {
+        let (begun, mut peak) = (Instant::now(), 0);
+        let status = loop {
+            peak = peak.max(peak_memory(self.child.id()).unwrap_or(0));
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begun.elapsed() < LONGEST, "it does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let told = std::fs::read_to_string(&self.told).unwrap();
+        Ended {
+            code: status.code(),
+            told: match told.as_str() {
+                "" => Value::Null,
+                told => serde_json::from_str(told).unwrap(),
+            },
+            log: self.log(),
+            letters: local_state.map(letters).unwrap_or_default(),
+            peak,
+        }
+    }
+}
+
+/// Runs it to its end.
 pub fn run(
     settings: &BTreeMap<String, String>,
     arguments: &[&str],
     output: &Path,
     local_state: &Path,
 ) -> Ended {
-    let (told, log) = (output.with_extension("json"), output.with_extension("log"));
-    let child = Command::new(env!("CARGO_BIN_EXE_azul-backup"))
-        .args(arguments)
-        .env_clear()
-        .envs(settings)
-        .stdin(Stdio::null())
-        .stdout(File::create(&told).unwrap())
-        .stderr(File::create(&log).unwrap())
-        .spawn()
-        .unwrap();
-    let mut running = Running(child);
-    let (begun, mut peak) = (Instant::now(), 0);
-    let status = loop {
-        peak = peak.max(peak_memory(running.0.id()).unwrap_or(0));
-        if let Some(status) = running.0.try_wait().unwrap() {
-            break status;
-        }
-        let log = || std::fs::read_to_string(&log).unwrap();
-        assert!(begun.elapsed() < LONGEST, "it does not end:\n{}", log());
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    let told = std::fs::read_to_string(&told).unwrap();
-    Ended {
-        code: status.code(),
-        told: match told.as_str() {
-            "" => Value::Null,
-            told => serde_json::from_str(told).unwrap(),
-        },
-        log: std::fs::read_to_string(&log).unwrap(),
-        letters: match arguments.contains(&"--plan") {
-            // To look at local state changes it, if only its files.
-            true => Vec::new(),
-            false => letters(local_state),
-        },
-        peak,
-    }
+    // To look at local state changes it, if only its files.
+    let is_looked_at = !arguments.contains(&"--plan");
+    Running::start(settings, arguments, output).end(is_looked_at.then_some(local_state))
 }
 
 /// The high-water mark of a process's resident memory, in bytes; that of the end is not seen, a moment before is.

@@ -11,7 +11,7 @@ use sandbox::proxy::{Fault, Operation, Order, Proxy};
 use sandbox::s3::{self, S3Server};
 use tempfile::TempDir;
 
-use crate::program::Ended;
+use crate::program::{Ended, Running};
 
 /// What is so often done that it is for good.
 pub const EVER: usize = usize::MAX;
@@ -132,6 +132,17 @@ impl Scene {
     /// Runs `restore --json` with these options to its end.
     pub fn restore(&self, options: &[&str]) -> Ended {
         self.run(&[&["restore", "--json"], options].concat())
+    }
+
+    /// Starts `restore` with these options.
+    pub fn start(&self, options: &[&str]) -> Running {
+        let number = self.starts.fetch_add(1, Ordering::SeqCst);
+        let output = self.folder.path().join(format!("start-{number}"));
+        Running::start(
+            &self.settings,
+            &[&["restore", "--json"], options].concat(),
+            &output,
+        )
     }
 
     /// Runs the program with these arguments to its end.

@@ -82,6 +82,7 @@ pub struct FeedProgress {
     /// How much there is, where it is known.
     pub total: Option<Total>,
     /// The time in the name of the last bundle that is done.
+    #[serde(serialize_with = "crate::timestamp::rfc3339_or_null")]
     pub reached: Option<Timestamp>,
     /// Whether it is being worked on now.
     pub is_active: bool,

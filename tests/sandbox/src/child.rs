@@ -11,6 +11,9 @@ use std::time::Duration;
 /// The word that makes the sandbox run the program.
 pub const PROGRAM: &str = "program";
 
+/// Of many programs side by side each serves its metrics where there is room.
+pub const ANYWHERE: (&str, &str) = ("BK__METRICS_LISTEN", "127.0.0.1:0");
+
 /// What a process took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Taken {
@@ -71,7 +74,11 @@ impl Program {
                 command.env_remove(name);
             }
         }
-        command.arg(PROGRAM).args(arguments).envs(settings);
+        command
+            .arg(PROGRAM)
+            .args(arguments)
+            .envs([ANYWHERE])
+            .envs(settings);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Self::spawn(&mut command)
     }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::Launcher;
 use super::world::{SOURCE, World};
 use crate::audit::{Audit, Expected};
-use crate::child::{Ending, Program};
+use crate::child::{ANYWHERE, Ending, Program};
 use crate::comparison::{Allowances, Reason};
 use crate::dispatcher::{self, Answer, Fate, StandInDispatcher};
 use crate::proxy::{Operation, Proxy};
@@ -132,6 +132,7 @@ impl Scene {
         command
             .arg("backup")
             .env_clear()
+            .envs([ANYWHERE])
             .envs(&self.settings)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -218,7 +219,11 @@ impl Scene {
         let start = |settings: &Settings, arguments: &[&str], log: &Path| {
             let file = std::fs::File::create(log)?;
             let mut command: Command = program();
-            command.args(arguments).env_clear().envs(settings);
+            command
+                .args(arguments)
+                .env_clear()
+                .envs([ANYWHERE])
+                .envs(settings);
             command
                 .stdin(Stdio::null())
                 .stdout(file.try_clone()?)
