@@ -157,8 +157,8 @@ async fn open(settings: Arc<Settings>, volume: Arc<Volume>) -> Result<(SledState
     let opened = tokio::task::spawn_blocking(move || {
         let root = root(&settings);
         let sled = SledState::open_on(Arc::clone(&volume), &root)?;
-        let events = settings.events.batch_size.clamp(1, MOST_EVENTS);
-        if let Some(text) = volume.shortcoming(settings.events.journal_max_bytes, events * LARGEST_EVENT) {
+        let journal = settings.events.journal_max_bytes;
+        if let Some(text) = volume.shortcoming(journal, largest_answer(&settings)) {
             log::warn!("{text}");
         }
         fault_point::pass(FaultPoint::StateOpened);
@@ -167,6 +167,11 @@ async fn open(settings: Arc<Settings>, volume: Arc<Volume>) -> Result<(SledState
         Ok::<_, StartFault>((sled, journal))
     });
     opened.await.map_err(StartFault::Opening)?
+}
+
+/// The most bytes of events that one pull may bring.
+pub(crate) fn largest_answer(settings: &Settings) -> u64 {
+    settings.events.batch_size.clamp(1, MOST_EVENTS) * LARGEST_EVENT
 }
 
 /// Lets commands ask this process, as long as what is returned is kept.

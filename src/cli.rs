@@ -57,6 +57,12 @@ enum Subcommands {
     /// Put everything back, or what is selected: from the bucket into the dispatcher.
     #[command(after_help = restore::HELP)]
     Restore(Box<Restore>),
+    /// Try everything that the settings name, and say per check what was tried, what came back and what to do.
+    ///
+    /// For the mode of BK__MODE or --mode; without either, for a backup. Creates no bucket, takes no event from a
+    /// backup, opens no local state, and leaves nothing behind. Done within a minute.
+    #[command(after_help = PREFLIGHT)]
+    Preflight(Preflight),
     /// Scrape a few events of each feed into a folder, as Avro bulks and as readable JSON.
     #[command(after_help = WHERE_SETTINGS_ARE)]
     GetSamples(GetSamples),
@@ -76,6 +82,18 @@ enum Subcommands {
     /// Works while the restore runs, through a socket beside its local state, and when it does not.
     #[command(after_help = DEAD_LETTERS)]
     DeadLetters(DeadLetters),
+}
+
+/// What `preflight` is to do.
+#[derive(Args, Clone, Debug)]
+pub struct Preflight {
+    /// For this mode; stronger than BK__MODE.
+    #[arg(long = "mode", value_enum)]
+    mode_here: Option<ModeName>,
+
+    /// Print JSON, one object a line, instead of text.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What `dead-letters` is to do.
@@ -156,6 +174,8 @@ pub enum Task {
     Restore(Box<Restore>),
     /// Whatever `BK__MODE` says.
     AsSet,
+    /// Try what the settings name, for this mode, or for the one of `BK__MODE`.
+    Preflight(Option<Mode>, Preflight),
     /// Scrape samples.
     GetSamples(GetSamples),
     /// List streams, or put them back.
@@ -193,12 +213,17 @@ impl CommandLine {
             Subcommands::Restore(_) => Some(Mode::Restore),
             Subcommands::GetSamples(_) | Subcommands::FailedStreams(_) | Subcommands::SuspectPulls(_) => None,
             Subcommands::DeadLetters(_) => None,
+            // Any mode goes with it, and it may be given before the subcommand too; but only one.
+            Subcommands::Preflight(wanted) => wanted.mode_here.or(self.mode).map(Mode::from),
         })
     }
 
     /// What to do.
     pub fn task(&self) -> Task {
         match (&self.command, self.mode) {
+            (Some(Subcommands::Preflight(wanted)), mode) => {
+                Task::Preflight(wanted.mode_here.or(mode).map(Mode::from), wanted.clone())
+            }
             (Some(Subcommands::GetSamples(samples)), _) => Task::GetSamples(samples.clone()),
             (Some(Subcommands::FailedStreams(wanted)), _) => Task::FailedStreams(wanted.clone()),
             (Some(Subcommands::SuspectPulls(wanted)), _) => Task::SuspectPulls(wanted.clone()),
@@ -214,6 +239,20 @@ impl CommandLine {
 const WHERE_SETTINGS_ARE: &str = "\
 What to copy from where to where is told by environment variables, or by the file of --config:
 `azul-backup --help` lists them all, and marks those that are required.";
+
+const PREFLIGHT: &str = "\
+With --json each check is an object on a line of its own: check (settings, dns, connection, credentials, region, bucket,
+read, write, dispatcher, feeds or local state), of (what it is about), result (passed, warning, failed or not tried),
+tried, found, advice (empty where there is nothing to do). The last line is {\"summary\":{\"mode\":…,\"version\":…,
+\"passed\":N,\"warnings\":N,\"failed\":N,\"not_tried\":N}}.
+
+For a backup one object is written into each bucket, under a name of its own, and deleted again; each source is asked for
+one event, under a name that is used only once. For a restore nothing is written or published.
+
+Needs all settings of the mode.
+
+Exit codes: 0 nothing failed, there may be warnings; 1 a check failed; 2 the settings or the command line are of no use:
+nothing was tried.";
 
 const FAILED_STREAMS: &str = "\
 A failed stream is set aside: it failed in three starts for a reason of its own, or failed in an earlier start and is
@@ -267,6 +306,7 @@ Examples:
   BK__EXTERNAL_BACKUP__ACCESS_KEY=… BK__EXTERNAL_BACKUP__SECRET_KEY=… \\
   BK__SOURCES='sources: {samples: {}}' azul-backup backup
   azul-backup --config backup.yaml --mode backup
+  azul-backup preflight
   azul-backup restore --plan
   azul-backup get-samples --out samples --count 5
   BK__LOCAL_DATA__ROOTDIR=/var/lib/azul-backup azul-backup failed-streams

@@ -7,6 +7,7 @@
 //! | What does the command line accept? | [`cli`] |
 //! | What do exit codes mean? | [`exit`] |
 //! | How is everything put together? | [`backup`], [`restore`] |
+//! | Will it work with these settings? | [`preflight`] |
 //! | How does a command speak to a running backup? | [`local_socket`] |
 //! | What do others see of a running process? | [`observe`] |
 
@@ -19,6 +20,7 @@ pub mod exit;
 pub mod local_socket;
 pub mod logging;
 pub mod observe;
+pub mod preflight;
 mod process;
 pub mod restore;
 pub mod settings;
@@ -55,6 +57,7 @@ pub fn main_with_args(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             wanted.settings.effective.log(log_settings.pretty);
             restore::run(*wanted, log_settings.pretty)
         }
+        Ok(Work::Preflight(terms, wanted)) => preflight::run(&terms, wanted.json),
         Ok(Work::GetSamples(settings, wanted)) => {
             settings.effective.log_odd();
             commands::get_samples::run(&settings, &wanted)
@@ -87,6 +90,7 @@ pub fn main_with_args(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 enum Work {
     Backup(Box<Settings>),
     Restore(Box<restore::Wanted>),
+    Preflight(Box<preflight::Terms>, cli::Preflight),
     GetSamples(Box<SampleSettings>, cli::GetSamples),
     FailedStreams(StateSettings, cli::FailedStreams),
     SuspectPulls(StateSettings, cli::SuspectPulls),
@@ -97,6 +101,9 @@ enum Work {
 /// Settles what is to be done; the faults of logging count with the others.
 fn read(task: Task, layers: &Layers, log_faults: Option<SettingFaults>) -> Result<Work, SettingFaults> {
     let work = match task {
+        Task::Preflight(mode, wanted) => {
+            preflight_of(layers, mode).map(|terms| Work::Preflight(Box::new(terms), wanted))
+        }
         Task::GetSamples(wanted) => {
             SampleSettings::for_samples(layers).map(|settings| Work::GetSamples(Box::new(settings), wanted))
         }
@@ -129,6 +136,23 @@ fn backup_of(layers: &Layers) -> Result<Work, SettingFaults> {
 
 fn restore_of(layers: &Layers, options: &cli::Restore) -> Result<Work, SettingFaults> {
     restore::Wanted::read(layers, options).map(|wanted| Work::Restore(Box::new(wanted)))
+}
+
+/// Of the mode that the command line names, else the settings; of a backup where neither does.
+fn preflight_of(layers: &Layers, mode: Option<Mode>) -> Result<preflight::Terms, SettingFaults> {
+    let mode = match mode {
+        None if settings::is_mode_given(layers) => settings::mode(layers),
+        mode => Ok(mode.unwrap_or(Mode::Backup)),
+    };
+    let of_backup = || Settings::for_backup(layers).map(|settings| preflight::Terms::of_backup(&settings));
+    match mode {
+        Ok(Mode::Backup) => of_backup(),
+        Ok(Mode::Restore) => {
+            RestoreSettings::for_restore(layers).map(|settings| preflight::Terms::of_restore(&settings))
+        }
+        // The other faults are told at once all the same.
+        Err(faults) => SettingFaults::with(Some(faults), of_backup()),
+    }
 }
 
 /// Every fault on a line of its own, whatever the filters of logging let through.

@@ -273,6 +273,11 @@ pub fn mode(layers: &Layers) -> Result<Mode, SettingFaults> {
     reader.finish(mode)
 }
 
+/// Whether the settings ask for a mode at all.
+pub fn is_mode_given(layers: &Layers) -> bool {
+    layers.given(Setting::named("BK__MODE")).is_some()
+}
+
 /// What backup, restore and samples share.
 struct Common {
     dispatcher: DispatcherSettings,

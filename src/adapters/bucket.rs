@@ -20,6 +20,7 @@ mod archive;
 mod body;
 mod client;
 mod fault;
+mod inspection;
 mod listing;
 mod multipart;
 mod object;
@@ -42,6 +43,7 @@ use crate::settings::BaseUrl;
 use crate::settings::Secret;
 pub use archive::S3Archive;
 use client::S3;
+pub use inspection::{BucketInspector, FirstPage, Inspected};
 
 /// Where the bucket is, and who asks.
 #[derive(Clone, Debug)]

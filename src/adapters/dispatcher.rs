@@ -26,6 +26,7 @@ mod pull;
 mod request;
 mod said;
 mod sending;
+mod survey;
 mod target;
 mod upload;
 
@@ -40,9 +41,9 @@ use url::Url;
 
 use crate::adapters::http::{HttpTimeouts, MeasuredBody, install_tls_provider};
 use crate::settings::BaseUrl;
-use answer::Answer;
 use connection::EarlyAnswer;
 
+pub use survey::RootAnswer;
 pub use target::{AwcTarget, TargetConfig};
 
 /// Where the dispatcher is, and as whom it is spoken to.
@@ -115,16 +116,7 @@ impl AwcDispatcher {
     }
 
     async fn probe_one(&self, base: &Url) -> Result<(), Fault> {
-        const PROBE: &str = "probe dispatcher";
-        let request = self
-            .downloads
-            .get(request::root(base).as_str())
-            .insert_header(request::user_agent(&self.target.streams_consumer))
-            .no_decompress();
-        let sent = tokio::time::timeout(self.target.timeouts.head, request.send()).await;
-        let response = answer::head(sent, self.target.timeouts.head)
-            .map_err(|error| Fault::transient(PROBE, base, error.text))?;
-        let answer = Answer::of(response, self.target.timeouts.chunk, PROBE, base.as_str());
+        let answer = self.ask_root(base).await?;
         if answer.status == 200 {
             return Ok(());
         }

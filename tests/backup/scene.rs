@@ -70,6 +70,11 @@ impl Scene {
         self
     }
 
+    /// What the program is told.
+    pub fn settings(&self) -> &BTreeMap<String, String> {
+        &self.settings
+    }
+
     /// The same without a setting, for the next start.
     pub fn unset(&mut self, name: &str) {
         self.settings.remove(name);

@@ -61,15 +61,7 @@ impl S3 {
         content: Bytes,
     ) -> Result<String, Fault> {
         let path = format!("/{}/{}", place.bucket, place.key);
-        let mut request = SignedRequest::new("PUT", "s3", &self.region, &path);
-        for (name, value) in params {
-            request.add_param(*name, *value);
-        }
-        request.set_content_type(CONTENT_TYPE.to_owned());
-        request.set_payload(Some(content));
-        let answer = self.signed.sign_and_dispatch(request).await.map_err(|error| {
-            operation.of_call(RusotoError::<Infallible>::from(error), |never| match never {})
-        })?;
+        let answer = self.send(operation, "PUT", &path, params, Some(content)).await?;
         written(operation, answer).await
     }
 }
@@ -82,9 +74,26 @@ impl S3 {
         bucket: &str,
         params: &[(&str, &str)],
     ) -> Result<HttpResponse, Fault> {
-        let mut request = SignedRequest::new("GET", "s3", &self.region, &format!("/{bucket}"));
+        self.send(operation, "GET", &format!("/{bucket}"), params, None)
+            .await
+    }
+
+    /// Sends one signed request, whatever it is; every answer is one.
+    pub(super) async fn send(
+        &self,
+        operation: &Operation,
+        method: &str,
+        path: &str,
+        params: &[(&str, &str)],
+        content: Option<Bytes>,
+    ) -> Result<HttpResponse, Fault> {
+        let mut request = SignedRequest::new(method, "s3", &self.region, path);
         for (name, value) in params {
             request.add_param(*name, *value);
+        }
+        if content.is_some() {
+            request.set_content_type(CONTENT_TYPE.to_owned());
+            request.set_payload(content);
         }
         self.signed.sign_and_dispatch(request).await.map_err(|error| {
             operation.of_call(RusotoError::<Infallible>::from(error), |never| match never {})

@@ -138,7 +138,10 @@ impl S3Answer {
         let error = start.find("<Error").map(|place| &start[place..]);
         let code = error
             .and_then(|error| element(error, "Code"))
-            .map(|code| excerpt(code.as_bytes()));
+            .map(|code| match is_name(code) {
+                true => code.to_owned(),
+                false => excerpt(code.as_bytes()),
+            });
         let message = error.and_then(|error| element(error, "Message"));
         Self {
             status,
@@ -150,7 +153,9 @@ impl S3Answer {
             page: error.is_some() || is_page(start),
             code,
             retry_after: retry_after(header("retry-after")),
-            region: header("x-amz-bucket-region").map(|region| excerpt(region.as_bytes())),
+            region: header("x-amz-bucket-region")
+                .or_else(|| error.and_then(|error| element(error, "Region")))
+                .map(|region| excerpt(region.as_bytes())),
         }
     }
 
@@ -172,6 +177,16 @@ impl S3Answer {
     /// The code that S3 gives.
     pub(super) fn code(&self) -> Option<&str> {
         self.code.as_deref()
+    }
+
+    /// The status.
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The region that the server names as that of the bucket.
+    pub(super) fn region(&self) -> Option<&str> {
+        self.region.as_deref()
     }
 
     fn kind(&self) -> FaultKind {
@@ -231,6 +246,11 @@ impl fmt::Display for S3Answer {
             None => write!(f, "{}{refused}: {}", self.status, self.text),
         }
     }
+}
+
+/// Whether a code is one: a word such as `AuthorizationHeaderMalformed`, which echoes nothing.
+fn is_name(code: &str) -> bool {
+    (1..=64).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// Whether a text is a web page.

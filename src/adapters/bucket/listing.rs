@@ -58,7 +58,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn params<'b>(&'b self, most: &'b str, token: Option<&'b str>) -> Vec<(&'b str, &'b str)> {
+    pub(super) fn params<'b>(&'b self, most: &'b str, token: Option<&'b str>) -> Vec<(&'b str, &'b str)> {
         let mut params = vec![("list-type", "2"), ("max-keys", most), ("encoding-type", "url")];
         if self.folders {
             params.push(("delimiter", "/"));

@@ -24,15 +24,17 @@ use super::xml::{disarmed, is_whole};
 use crate::adapters::http::{HttpTimeouts, excerpt};
 
 /// The headers that rusoto gets to see.
-const UNDERSTOOD: [&str; 8] = [
+const UNDERSTOOD: [&str; 10] = [
     "content-length",
     "content-range",
     "content-type",
+    "date",
     "etag",
     "last-modified",
     "location",
     "retry-after",
     "x-amz-bucket-region",
+    "x-amz-version-id",
 ];
 
 /// A connection that rests longer than this is not used again: servers and what lies between close them.

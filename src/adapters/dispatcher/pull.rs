@@ -5,6 +5,7 @@ use std::time::Duration;
 use actors::fault::{Fault, FaultKind};
 use actors::ports::{AnswerSink, ByteStream, Pull, PullAnswer, PullFault};
 use awc::Client;
+use url::Url;
 
 use super::Target;
 use super::answer::{Answer, head};
@@ -20,9 +21,39 @@ pub(super) async fn pull(
 ) -> Result<PullAnswer, PullFault> {
     let target = format!("{} from {}", pull.feed, at.events);
     let patience = Duration::from_secs(request::deadline_seconds(pull)).max(pull.deadline) + at.timeouts.head;
+    let asked = Asked {
+        url: request::pull(&at.events, pull),
+        consumer: &pull.consumer,
+        patience,
+        target,
+    };
+    send(client, at, asked, sink).await
+}
+
+/// What is asked for, and as whom.
+pub(super) struct Asked<'a> {
+    pub(super) url: Url,
+    pub(super) consumer: &'a str,
+    pub(super) patience: Duration,
+    /// For the text of faults.
+    pub(super) target: String,
+}
+
+pub(super) async fn send(
+    client: &Client,
+    at: &Target,
+    asked: Asked<'_>,
+    sink: &mut dyn AnswerSink,
+) -> Result<PullAnswer, PullFault> {
+    let Asked {
+        url,
+        consumer,
+        patience,
+        target,
+    } = asked;
     let request = client
-        .get(request::pull(&at.events, pull).as_str())
-        .insert_header(request::user_agent(&pull.consumer))
+        .get(url.as_str())
+        .insert_header(request::user_agent(consumer))
         .force_close()
         .no_decompress();
     let sent = tokio::time::timeout(patience, request.send()).await;

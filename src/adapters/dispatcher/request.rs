@@ -41,6 +41,30 @@ pub(super) fn pull(base: &Url, pull: &Pull) -> Url {
     url
 }
 
+/// The same for one event of a source, whatever its action: one consumer group instead of five.
+pub(super) fn survey(base: &Url, feeds: &[Feed], consumer: &str) -> Url {
+    let model = feeds.first().map_or(Model::Binary, Feed::model);
+    let mut url = below(base, &["api", "v2", "event", model.as_str(), "passive"]);
+    let mut query = url.query_pairs_mut();
+    query
+        .append_pair("avro-format", "true")
+        .append_pair("count", "1")
+        .append_pair("deadline", "1")
+        .append_pair("name", consumer)
+        .append_pair("version", CONSUMER_VERSION)
+        .append_pair("r-historic", "true");
+    if model == Model::Binary {
+        if let Some(feed) = feeds.first() {
+            query.append_pair("r-source", feed.source().as_str());
+        }
+        for feed in feeds {
+            query.append_pair("r-action", feed.action().as_str());
+        }
+    }
+    drop(query);
+    url
+}
+
 /// `GET {streams}/api/v3/stream/{source}/{label}/{sha256}`
 pub(super) fn stream(base: &Url, stream: &StreamId) -> Url {
     let sha256 = stream.sha256().to_string();
@@ -150,6 +174,28 @@ mod tests {
             assert!(url.contains(&format!("/event/{model}/passive?")), "{url}");
             assert!(url.ends_with("&version=3.0.0&r-historic=true"), "{url}");
         }
+    }
+
+    #[test]
+    fn a_source_is_surveyed_with_one_request() {
+        let feeds: Vec<_> = Feed::of_source(&SourceName::new("samples").unwrap()).collect();
+        let url = survey(
+            &"http://d".parse().unwrap(),
+            &feeds,
+            "backup-preflight-samples-1-x",
+        );
+        assert_eq!(
+            url.as_str(),
+            "http://d/api/v2/event/binary/passive?avro-format=true&count=1&deadline=1\
+             &name=backup-preflight-samples-1-x&version=3.0.0&r-historic=true&r-source=samples\
+             &r-action=sourced&r-action=extracted&r-action=augmented&r-action=mapped&r-action=enriched"
+        );
+        let [insert, _] = Feed::of_system();
+        let url = survey(&"http://d".parse().unwrap(), &[insert], "c");
+        assert!(
+            url.path().contains("/insert/") && url.as_str().ends_with("r-historic=true"),
+            "{url}"
+        );
     }
 
     #[test]

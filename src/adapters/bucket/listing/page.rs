@@ -21,12 +21,12 @@ pub(in super::super) struct Page {
 }
 
 impl Page {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in super::super) fn is_empty(&self) -> bool {
         self.objects.is_empty() && self.folders.is_empty()
     }
 
     /// The fault is told as what the answer is instead.
-    pub(super) fn parse(text: &[u8], asked: &Asked<'_>) -> Result<Self, String> {
+    pub(in super::super) fn parse(text: &[u8], asked: &Asked<'_>) -> Result<Self, String> {
         let elements = Elements::parse(text)?;
         if elements.name != asked.place.bucket {
             return Err("it is a listing of another bucket".to_owned());
