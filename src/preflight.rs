@@ -4,8 +4,8 @@
 //! * Each check says what was tried, what came back, and what to do. One that fails ends none but those that depend on
 //!   it, which are told as not tried.
 //! * **Nothing is changed.** No bucket is created; the one object that is written, by a check for a backup alone, has a
-//!   name of its own ([`probe_key`]) and is deleted again; no pull names the consumer of a backup ([`azul`]), so that no
-//!   event is lost to it; local state is not opened ([`local`]).
+//!   name of its own (`probe_key`) and is deleted again; no pull names the consumer of a backup (`azul`), so that no
+//!   event is lost to it; local state is not opened (`local`).
 //! * It is done within a minute: every step has a time-out, and what is independent goes side by side.
 //! * No secret is told.
 

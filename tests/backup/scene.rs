@@ -24,7 +24,8 @@ pub struct Scene {
     pub dispatcher: StandInDispatcher,
     pub s3: S3Server,
     pub folder: TempDir,
-    settings: BTreeMap<String, String>,
+    /// What the program is told.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl Scene {
@@ -68,11 +69,6 @@ impl Scene {
     pub fn set(mut self, name: &str, value: impl ToString) -> Self {
         self.settings.insert(name.to_owned(), value.to_string());
         self
-    }
-
-    /// What the program is told.
-    pub fn settings(&self) -> &BTreeMap<String, String> {
-        &self.settings
     }
 
     /// The same without a setting, for the next start.

@@ -79,11 +79,7 @@ fn a_backup_that_can_begin_passes_and_nothing_has_changed() {
     ] {
         assert!(told.contains(words), "{words}: {told}");
     }
-    assert_eq!(
-        objects_of(&scene),
-        objects,
-        "the bucket has changed"
-    );
+    assert_eq!(objects_of(&scene), objects, "the bucket has changed");
     assert_eq!(contents(&local), state, "local state has changed");
 }
 

@@ -12,7 +12,7 @@ pub struct Terms(pub BTreeMap<String, String>);
 
 impl Terms {
     pub fn of(scene: &Scene) -> Self {
-        Self(scene.settings().clone())
+        Self(scene.settings.clone())
     }
 
     #[must_use]
@@ -114,7 +114,11 @@ impl Checks {
 
 /// A scene with both buckets, and a source that has an event.
 pub fn ready_scene() -> Scene {
-    let scene = Scene::new(&["samples"]);
+    let config = sandbox::dispatcher::Config {
+        hurry: 10,
+        ..Default::default()
+    };
+    let scene = Scene::with(config, &["samples"]);
     for bucket in ["azul-backup-1-streams", "azul-backup-1-events"] {
         std::fs::create_dir_all(scene.s3.config().root.join(bucket)).unwrap();
     }

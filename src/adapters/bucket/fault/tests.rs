@@ -72,6 +72,16 @@ fn the_texts_tell_an_operator_what_to_do() {
             "put object streams/key: 301: no text (the bucket is in the region eu-west-1: check the region)",
         ),
         (
+            fault(
+                400,
+                &[],
+                "<Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization header is malformed\
+                 </Message><Region>eu-west-3</Region></Error>",
+            ),
+            "put object streams/key: 400 AuthorizationHeaderMalformed: The … (the bucket is in the region eu-west-3: \
+             check the region)",
+        ),
+        (
             fault(200, &[], &error("InternalError")),
             "put object streams/key: 200, but not a success InternalError: why <so>",
         ),
