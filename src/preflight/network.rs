@@ -227,6 +227,7 @@ fn of_certificate(why: &CertificateError, server: &Server) -> (String, String) {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "the certificate is not valid yet".to_owned()
         }
+        CertificateError::Other(other) => format!("the certificate is not accepted: {other}"),
         other => format!("the certificate is not accepted: {other}"),
     };
     let advice = match why {
@@ -238,6 +239,7 @@ fn of_certificate(why: &CertificateError, server: &Server) -> (String, String) {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "use the name that the certificate is for, or have one made for this name".to_owned()
         }
+        CertificateError::Other(_) => "have a certificate made for this server, by an authority".to_owned(),
         _ => "renew the server's certificate, and check the clocks of both machines".to_owned(),
     };
     (found, advice)

@@ -54,7 +54,9 @@ pub async fn check(terms: &Terms, reachable: &Reachable) -> Vec<Outcome> {
     let inspector = match BucketInspector::new(terms.s3.clone()) {
         Ok(inspector) => inspector,
         Err(fault) => {
-            let mut outcomes = vec![signed.failed(fault.detail(), "see connection")];
+            let region = region_trial(terms).not_tried("no request can be sent");
+            let advice = "name a file of certificates in PEM form, or none (SSL_CERT_FILE)";
+            let mut outcomes = vec![signed.failed(fault.detail(), advice), region];
             outcomes.extend(untried(terms, "no request can be sent"));
             return outcomes;
         }
