@@ -291,7 +291,7 @@ fn start(
         .cloned()
         .collect::<Vec<_>>()
     {
-        log::warn!("feed {feed} is not configured any more; what an earlier start left of it is finished");
+        log::warn!(feed:% = feed; "feed {feed} is not configured any more; what an earlier start left of it is finished");
         feeds.insert(feed, None);
     }
     let feeds = feeds.into_iter().map(|(feed, consumer)| {

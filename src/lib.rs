@@ -47,6 +47,7 @@ pub fn main_with_args(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let layers = Layers::read(&environment, line.config.as_deref());
     let (log_settings, log_faults) = LogSettings::read(&layers);
     logging::start(&log_settings, environment.get("RUST_LOG"));
+    process::panics::log_all();
 
     let exit = match read(line.task(), &layers, log_faults) {
         Ok(Work::Backup(settings)) => {

@@ -2,7 +2,12 @@
 //!
 //! `BED__LOG_LEVEL` sets the level of this program; libraries stay one or two levels quieter. `RUST_LOG`, with
 //! env_logger's filters, overrides both. Each JSON object has `time`, `level`, `target` and `message`, and the
-//! key-values of the record beside them.
+//! key-values of the record beside them; where they apply, `feed` (`source/model/action`), `key` (of an object, or of a
+//! stream) and `error`.
+//!
+//! The same record serves both forms: its message says it all, for people, and what is in the message already is not
+//! said again beside it. A panic is a record too. Only what is wrong with the command line, and help, are always text:
+//! they come before there are settings.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -125,20 +130,42 @@ fn write_text(buffer: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let style = buffer.default_level_style(record.level());
     let (time, level) = (now(), record.level());
     write!(buffer, "{time} {style}{level:5}{style:#} {}", record.args())?;
-    struct Pairs<'a>(&'a mut Formatter);
-    impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
-        fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
-            write!(self.0, " {key}={value}").map_err(kv::Error::from)
-        }
-    }
-    record
-        .key_values()
-        .visit(&mut Pairs(buffer))
-        .map_err(io::Error::other)?;
+    let pairs = unsaid(record).map_err(io::Error::other)?;
+    write!(buffer, "{pairs}")?;
     if record.level() <= log::Level::Warn || record.level() >= log::Level::Debug {
         write!(buffer, " [{}]", record.target())?;
     }
     writeln!(buffer)
+}
+
+/// What may be in the message of a record as well.
+const IN_MESSAGES: [&str; 3] = ["feed", "key", "error"];
+
+/// The key-values of a record that its message does not say.
+fn unsaid(record: &Record<'_>) -> Result<String, kv::Error> {
+    struct Pairs {
+        message: String,
+        text: String,
+    }
+    impl<'kvs> VisitSource<'kvs> for Pairs {
+        fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+            let said = IN_MESSAGES.contains(&key.as_str()) && self.message.contains(&value.to_string());
+            if !said {
+                self.text.push_str(&format!(" {key}={value}"));
+            }
+            Ok(())
+        }
+    }
+    let source = record.key_values();
+    if source.count() == 0 {
+        return Ok(String::new());
+    }
+    let mut pairs = Pairs {
+        message: record.args().to_string(),
+        text: String::new(),
+    };
+    source.visit(&mut pairs)?;
+    Ok(pairs.text)
 }
 
 /// One JSON object on one line.
@@ -206,6 +233,28 @@ mod tests {
                 "message": "two\nlines", "feed": "samples/binary/sourced", "events": 20,
             })
         );
+    }
+
+    #[test]
+    fn a_text_says_nothing_twice() {
+        let pairs = [
+            ("feed", "samples/binary/mapped"),
+            ("error", "500"),
+            ("count", "7"),
+        ]
+        .as_slice();
+        let said = |text: &str| {
+            unsaid(
+                &Record::builder()
+                    .args(format_args!("{text}"))
+                    .key_values(&pairs)
+                    .build(),
+            )
+            .unwrap()
+        };
+        assert_eq!(said("feed samples/binary/mapped: 500, 7 times"), " count=7");
+        assert_eq!(said("500"), " feed=samples/binary/mapped count=7");
+        assert_eq!(said(""), " feed=samples/binary/mapped error=500 count=7");
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::observe::server::{NotServed, Server, Views};
 pub(crate) fn offered(served: io::Result<LocalSocket>, place: &SocketPlace) -> Option<LocalSocket> {
     let warn = |error: &io::Error| {
         log::warn!(
-            "commands cannot reach this process, only what it leaves behind: the socket {} cannot be made: {error}",
+            error:% = error; "commands cannot reach this process, only what it leaves behind: the socket {} cannot be made: {error}",
             place.path().display()
         );
     };

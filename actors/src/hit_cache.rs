@@ -212,7 +212,7 @@ impl HitCacheActor {
             RowFate::Delayed => vec![Change::StreamDelayed(stream, fault)],
             RowFate::SetAside => {
                 log::error!(
-                    "stream {stream} is set aside: it failed in {} starts, now with: {fault}. It is not in the \
+                    key:% = stream, error:% = fault; "stream {stream} is set aside: it failed in {} starts, now with: {fault}. It is not in the \
                      bucket, stays in local state, and is not tried again by itself: azul-backup failed-streams \
                      lists what is set aside, and with --retry puts it back",
                     self.claims.failed_starts(&job, settled)
@@ -270,11 +270,11 @@ impl HitCacheActor {
                 Settled::Missing
             }
             StreamOutcome::Failed(fault) if fault.kind() == FaultKind::Cancelled => {
-                log::info!("stream {stream} stays pending: {fault}");
+                log::info!(key:% = stream; "stream {stream} stays pending: {fault}");
                 Settled::Cancelled
             }
             StreamOutcome::Failed(fault) => {
-                log::warn!("stream {stream} could not be stored and stays pending: {fault}");
+                log::warn!(key:% = stream, error:% = fault; "stream {stream} could not be stored and stays pending: {fault}");
                 counters.streams_failed.add(1);
                 if fault.is_transient() {
                     Settled::ServerFailed

@@ -203,7 +203,7 @@ impl ObjectWriter {
                 fault_point::pass(FaultPoint::UploadAborted);
                 end_in_log(to, &upload.row).await;
             }
-            Err(fault) => log::warn!("{fault}; the upload stays open until the next start"),
+            Err(fault) => log::warn!(error:% = fault; "{fault}; the upload stays open until the next start"),
         }
     }
 
@@ -381,7 +381,7 @@ fn not_ours(fault: Fault, key: &ObjectKey) -> Fault {
 
 async fn end_in_log(to: &Destination, row: &OpenUpload) {
     if let Err(fault) = to.uploads.ended(row).await {
-        log::warn!("{fault}; the upload is aborted once more at the next start, which does no harm");
+        log::warn!(error:% = fault; "{fault}; the upload is aborted once more at the next start, which does no harm");
     }
 }
 

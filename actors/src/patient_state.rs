@@ -41,7 +41,7 @@ async fn patiently<T>(attempt: impl AsyncFn() -> Result<T, StateFault>) -> Resul
             Err(fault @ StateFault::Full(_)) => {
                 if waits % WAITS_PER_LINE == 0 {
                     log::error!(
-                        "{fault}; waiting for room, nothing is pulled meanwhile: make room on the volume"
+                        error:% = fault; "{fault}; waiting for room, nothing is pulled meanwhile: make room on the volume"
                     );
                 }
                 tokio::time::sleep(WAIT).await;

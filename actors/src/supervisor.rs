@@ -150,14 +150,14 @@ impl SupervisorActor {
             (EndReason::Signal | EndReason::RestoreFinished, Stage::Running) => {
                 log::info!("ending: {reason}")
             }
-            (_, Stage::Running) => log::error!("ending: {reason}"),
+            (_, Stage::Running) => log::error!(error:% = reason; "ending: {reason}"),
             (EndReason::Signal, stage) if stage < Stage::State && self.shutdown.is_hurried() => {
                 log::warn!("a second signal: ending now");
             }
             (EndReason::Signal | EndReason::RestoreFinished, _)
             | (EndReason::State(_), Stage::State | Stage::Ended) => {}
             (EndReason::RestoreHalted(_), _) if self.shutdown.is_hurried() => {}
-            _ => log::error!("during the shutdown: {reason}"),
+            _ => log::error!(error:% = reason; "during the shutdown: {reason}"),
         }
         self.take(Input::End(reason), ctx);
     }

@@ -64,7 +64,7 @@ impl UploadSweep {
                 Ok(false) => swept.left += 1,
                 Err(fault) => {
                     swept.left += 1;
-                    log::warn!("{fault}; open uploads of {} are aborted another time", row.key);
+                    log::warn!(error:% = fault, key:% = row.key; "{fault}; open uploads of {} are aborted another time", row.key);
                 }
             }
         }
@@ -86,7 +86,7 @@ impl UploadSweep {
                 Some(open) => open,
                 None => {
                     log::warn!(
-                        "an upload of {key} may have been left open, and the bucket does not list uploads; if \
+                        key:% = key; "an upload of {key} may have been left open, and the bucket does not list uploads; if \
                          there is one it does no harm but takes room: let the bucket abort incomplete uploads \
                          by a lifecycle rule"
                     );
@@ -95,7 +95,7 @@ impl UploadSweep {
             },
         };
         for id in &open {
-            log::info!("an upload of {key} that nobody is going to complete is aborted");
+            log::info!(key:% = key; "an upload of {key} that nobody is going to complete is aborted");
             self.bucket.abort_upload(&key, id).await?;
             *aborted += 1;
             fault_point::pass(FaultPoint::LeftoverAborted);

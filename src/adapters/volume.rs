@@ -211,7 +211,7 @@ impl Volume {
             return;
         }
         if let Err(error) = self.make(&mut now) {
-            log::warn!("the reserve for a full disk is not made yet: {error}");
+            log::warn!(error:% = error; "the reserve for a full disk is not made yet: {error}");
         }
     }
 
@@ -234,7 +234,7 @@ impl Volume {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => {
-                log::error!("the reserve {} cannot be used: {error}", self.path().display());
+                log::error!(error:% = error; "the reserve {} cannot be used: {error}", self.path().display());
                 false
             }
         }
@@ -253,7 +253,7 @@ impl Volume {
                 let _gone = fs::remove_file(self.path());
                 if !is_no_room(error) {
                     log::warn!(
-                        "there is no reserve for a full disk: {} cannot be made: {error}",
+                        error:% = error; "there is no reserve for a full disk: {} cannot be made: {error}",
                         self.path().display()
                     );
                     now.reserve = Reserve::Unwanted;

@@ -31,7 +31,7 @@ pub(super) fn tell(ended: &Result<Ended, StartFault>) -> Exit {
         }
         Ok(Ended { reason, .. }) => {
             log::error!(
-                "the backup ended because {reason}; what is unfinished is in local state, and the next start finishes it"
+                error:% = reason; "the backup ended because {reason}; what is unfinished is in local state, and the next start finishes it"
             );
             Exit::Failed
         }
@@ -47,7 +47,7 @@ pub(super) fn tell(ended: &Result<Ended, StartFault>) -> Exit {
             Exit::Done
         }
         Err(fault) => {
-            log::error!("the backup could not be started: {fault}");
+            log::error!(error:% = fault; "the backup could not be started: {fault}");
             Exit::Failed
         }
     }

@@ -41,7 +41,7 @@ impl Uploads {
         match tokio::time::timeout(AT_START, self.sweep.run(Timestamp::now())).await {
             Ok(Err(StateFault::Full(detail))) => {
                 log::warn!(
-                    "uploads that an earlier start left open are looked up while the backup runs: no room on the \
+                    error:% = detail; "uploads that an earlier start left open are looked up while the backup runs: no room on the \
                      disk ({detail})"
                 );
                 Ok(())
@@ -69,7 +69,7 @@ impl Uploads {
                     swept = self.sweep.run(Timestamp::now()) => swept,
                 };
                 if let Err(fault) = swept {
-                    log::warn!("open uploads could not be looked up: {fault}");
+                    log::warn!(error:% = fault; "open uploads could not be looked up: {fault}");
                 }
             }
         });

@@ -36,7 +36,7 @@ pub fn run(settings: &SampleSettings, wanted: &GetSamples) -> Exit {
     let summary = match actix_rt::System::new().block_on(scrape_from_dispatcher(settings, wanted)) {
         Ok(summary) => summary,
         Err(fault) => {
-            log::error!("{fault}");
+            log::error!(error:% = fault; "{fault}");
             return Exit::Failed;
         }
     };

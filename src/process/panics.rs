@@ -27,23 +27,35 @@ impl Panics {
     }
 
     fn note(&self, panic: &PanicHookInfo<'_>, watched: ThreadId) {
-        let payload = panic.payload();
-        let text = payload
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-            .unwrap_or("no message");
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let thread = std::thread::current();
-        log::error!(
-            "panic on thread {} at {place}: {text}",
-            thread.name().unwrap_or("without a name")
-        );
-        if thread.id() == watched {
+        let told = tell(panic);
+        if std::thread::current().id() == watched {
             let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert_with(|| format!("{text} (at {place})"));
+            first.get_or_insert(told);
         }
     }
+}
+
+/// From now on panics are logged, in the form of the log: for what runs without [`Panics`].
+pub(crate) fn log_all() {
+    std::panic::set_hook(Box::new(|panic| drop(tell(panic))));
+}
+
+/// Logs a panic, and returns what it said and where.
+fn tell(panic: &PanicHookInfo<'_>) -> String {
+    let payload = panic.payload();
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    log::error!(
+        error:% = text;
+        "panic on thread {} at {place}: {text}",
+        thread.name().unwrap_or("without a name")
+    );
+    format!("{text} (at {place})")
 }
 
 #[cfg(test)]
@@ -54,6 +66,37 @@ mod tests {
 
     /// Set in a process of the test's own: the hook belongs to the whole process, and other tests must not meet it.
     const OWN: &str = "TEST_OF_THE_PANIC_HOOK";
+
+    #[test]
+    fn a_panic_is_a_line_of_the_log_whatever_its_form() {
+        if std::env::var_os(OWN).is_some() {
+            let settings = crate::settings::logging::LogSettings {
+                pretty: false,
+                ..Default::default()
+            };
+            crate::logging::start(&settings, None);
+            log_all();
+            let caught = std::panic::catch_unwind(|| panic!("on\ntwo lines"));
+            assert!(caught.is_err());
+            return;
+        }
+        let name = "process::panics::tests::a_panic_is_a_line_of_the_log_whatever_its_form";
+        let own = Command::new(std::env::current_exe().unwrap())
+            .args([name, "--exact", "--test-threads=1", "--nocapture"])
+            .env(OWN, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(own.stderr).unwrap();
+        let lines: Vec<serde_json::Value> = said
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{said}")))
+            .collect();
+        assert_eq!(lines.len(), 1, "{said}");
+        assert_eq!(
+            (&lines[0]["level"], &lines[0]["error"]),
+            (&"ERROR".into(), &"on\ntwo lines".into())
+        );
+    }
 
     #[test]
     fn only_the_first_panic_on_the_watched_thread_is_kept() {

@@ -177,15 +177,15 @@ fn count(tally: &mut Tally, letter: &DeadLetter, retried: Retried) {
     match retried {
         Retried::Settled => {
             tally.settled += 1;
-            log::info!("{event}{key} is put back");
+            log::info!(key:% = key; "{event}{key} is put back");
         }
         Retried::InPart(dead) => {
             tally.in_part += 1;
-            log::warn!("{key} is put back, without {dead} of its events");
+            log::warn!(key:% = key; "{key} is put back, without {dead} of its events");
         }
         Retried::Stays(reason) => {
             tally.stay += 1;
-            log::warn!("{event}{key} stays: {reason}");
+            log::warn!(key:% = key, error:% = reason; "{event}{key} stays: {reason}");
         }
     }
 }

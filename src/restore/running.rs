@@ -55,7 +55,7 @@ pub(super) fn run(wanted: Wanted, pretty: bool) -> Exit {
     match System::new().block_on(restore(wanted, pretty)) {
         Ok(exit) => exit,
         Err(fault) => {
-            log::error!("the restore could not be started: {fault}");
+            log::error!(error:% = fault; "the restore could not be started: {fault}");
             Exit::Failed
         }
     }

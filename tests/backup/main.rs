@@ -7,6 +7,7 @@ mod ending;
 mod full_disk;
 mod hanging;
 mod health;
+mod json_lines;
 mod local_state;
 mod outage;
 mod pulls;

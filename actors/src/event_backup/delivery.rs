@@ -291,7 +291,7 @@ async fn reseal(
     rows: &[BatchRow],
 ) -> Result<SealedBundle, BatchFault> {
     log::warn!(
-        "bundle {}: another bundle lies under this key already, which is left as it is; its events come under \
+        key:% = sealed.key; "bundle {}: another bundle lies under this key already, which is left as it is; its events come under \
          another key",
         sealed.key
     );

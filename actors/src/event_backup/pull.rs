@@ -178,7 +178,7 @@ impl Ledger<'_> {
             reason,
         };
         log::warn!(
-            "suspect pull of feed {}, from {} to {}: {}; events may have been handed out and lost on the way, and \
+            feed:% = suspect.feed, error:% = suspect.reason; "suspect pull of feed {}, from {} to {}: {}; events may have been handed out and lost on the way, and \
              nothing brings them back by itself yet (azul-backup suspect-pulls says what that means)",
             suspect.feed,
             suspect.since,
@@ -338,17 +338,17 @@ pub(super) fn count_contents(ports: &FeedPorts, feed: &Feed, scanned: &Scanned) 
     if let BulkVersion::Unknown(version) = contents.version {
         counters.events_unknown.add(contents.events);
         log::warn!(
-            "feed {feed}: a bulk of model version {version}, which this program does not know, is backed up as \
+            feed:% = feed; "feed {feed}: a bulk of model version {version}, which this program does not know, is backed up as \
              it is; the streams that its events name are not: update azul-backup"
         );
     }
     let untold = contents.invalid.saturating_sub(scanned.told.len() as u64);
     if untold > 0 {
-        log::info!("feed {feed}: {untold} more events of this batch are invalid and backed up all the same");
+        log::info!(feed:% = feed; "feed {feed}: {untold} more events of this batch are invalid and backed up all the same");
     }
     for invalid in &scanned.told {
         log::info!(
-            "feed {feed}: event {} is invalid and backed up all the same: {}",
+            feed:% = feed; "feed {feed}: event {} is invalid and backed up all the same: {}",
             invalid.kafka_key.escape_debug(),
             invalid.reason
         );
@@ -395,12 +395,12 @@ pub(super) async fn put_aside(ports: &FeedPorts, file: &BatchFile, reason: &str)
     ports.signs(&file.feed).failed(FeedWork::Answer, &reason);
     match ports.journal.put_aside(file, reason).await {
         Ok(place) => log::error!(
-            "feed {}: an answer of the dispatcher could not be understood ({reason}); it is kept at {place}: \
+            feed:% = file.feed, error:% = reason; "feed {}: an answer of the dispatcher could not be understood ({reason}); it is kept at {place}: \
              keep it, and report it",
             file.feed
         ),
         Err(fault) => log::error!(
-            "feed {}: an answer of the dispatcher could not be understood ({reason}), nor put aside: {fault}; \
+            feed:% = file.feed, error:% = reason; "feed {}: an answer of the dispatcher could not be understood ({reason}), nor put aside: {fault}; \
              it stays in the journal",
             file.feed
         ),

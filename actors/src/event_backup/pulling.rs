@@ -110,7 +110,7 @@ impl EventBackupActor {
             }
             Pulled::Failed(fault) => {
                 let wait = self.pace.failed(fault.wait());
-                log::warn!("feed {}: {fault}; next pull in {wait:.0?}", self.feed());
+                log::warn!(feed:% = self.feed(), error:% = fault; "feed {}: {fault}; next pull in {wait:.0?}", self.feed());
                 self.rest(wait, ctx);
             }
         }

@@ -104,7 +104,7 @@ pub async fn recover(ports: &FeedPorts) -> Result<BTreeMap<Feed, Leftovers>, Sta
 async fn forget(ports: &FeedPorts, row: &BatchRow) -> Result<(), StateFault> {
     if !row.is_done() {
         log::error!(
-            "feed {}: the journal's file {} is gone although {} of its {} events are not known to be in the bucket; \
+            feed:% = row.file.feed; "feed {}: the journal's file {} is gone although {} of its {} events are not known to be in the bucket; \
              something other than this program removed it",
             row.file.feed,
             row.file.seq,
@@ -133,7 +133,7 @@ async fn forget(ports: &FeedPorts, row: &BatchRow) -> Result<(), StateFault> {
 async fn suspect_marks(ports: &FeedPorts) -> Result<(), StateFault> {
     for mark in read_patiently(|| ports.state.marks()).await? {
         log::warn!(
-            "suspect pull of feed {}, from {}: it was in flight when the program ended; events may have been handed \
+            feed:% = mark.feed; "suspect pull of feed {}, from {}: it was in flight when the program ended; events may have been handed \
              out and lost on the way, and nothing brings them back by itself yet (azul-backup suspect-pulls says what \
              that means)",
             mark.feed,
@@ -165,7 +165,7 @@ async fn adopt(
     leftovers: &mut BTreeMap<Feed, Leftovers>,
 ) -> Result<(), StateFault> {
     log::info!(
-        "feed {}: batch {} had been received before the program ended; it is adopted",
+        feed:% = file.feed; "feed {}: batch {} had been received before the program ended; it is adopted",
         file.feed,
         file.seq
     );

@@ -123,11 +123,11 @@ pub(super) async fn set_aside(ports: &FeedPorts, file: &BatchFile, reason: &str)
     let (feed, seq) = (&file.feed, file.seq);
     match ports.journal.put_aside(file, reason).await {
         Ok(place) => log::error!(
-            "feed {feed}: the journaled answer {seq} cannot be read ({reason}), and what is not in the bucket of it will \
+            feed:% = feed, error:% = reason; "feed {feed}: the journaled answer {seq} cannot be read ({reason}), and what is not in the bucket of it will \
              not come there by itself; it is kept at {place}: check the volume, keep the file, and report it"
         ),
         Err(fault) if fault.kind() == FaultKind::Missing => log::error!(
-            "feed {feed}: the file of the journaled answer {seq} is gone ({reason}), though not all of it is known to be \
+            feed:% = feed, error:% = reason; "feed {feed}: the file of the journaled answer {seq} is gone ({reason}), though not all of it is known to be \
              in the bucket; something other than this program removed it"
         ),
         Err(fault) => {

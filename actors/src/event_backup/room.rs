@@ -32,7 +32,7 @@ pub(super) async fn reserve(ports: &FeedPorts, feed: &Feed, expected: u64) -> In
         measure_aside(ports).await;
         if ports.room.is_blocked(expected) && looks.is_multiple_of(LOOKS_PER_LINE) {
             log::error!(
-                "feed {feed}: nothing is pulled: {} of the {} bytes that the journal may hold (JOURNAL_MAX_BYTES) are \
+                feed:% = feed; "feed {feed}: nothing is pulled: {} of the {} bytes that the journal may hold (JOURNAL_MAX_BYTES) are \
                  answers that were put aside, see the directory `aside` below LOCAL_DATA__ROOTDIR: report them, keep \
                  them elsewhere, and remove them there; it goes on by itself then",
                 ports.room.aside(),
@@ -58,7 +58,7 @@ pub(super) async fn receive(
                 held_up.get_or_insert_with(|| ports.signs(&file.feed).held_up());
                 if waits.is_multiple_of(WAITS_PER_LINE) {
                     log::error!(
-                        "feed {}: waits for room on the disk, and pulls nothing meanwhile: {}; it goes on by itself \
+                        feed:% = file.feed, error:% = fault.detail(); "feed {}: waits for room on the disk, and pulls nothing meanwhile: {}; it goes on by itself \
                          when there is room: make some, or enlarge the volume",
                         file.feed,
                         fault.detail()
@@ -71,7 +71,7 @@ pub(super) async fn receive(
             }
             received => {
                 if short.is_some() && received.is_ok() {
-                    log::info!("feed {}: there is room on the disk again; it goes on", file.feed);
+                    log::info!(feed:% = file.feed; "feed {}: there is room on the disk again; it goes on", file.feed);
                 }
                 return Some(received);
             }
@@ -91,11 +91,11 @@ pub(super) async fn give_up(
     match incoming.give_up(&reason).await {
         Ok(None) => return,
         Ok(Some((place, bytes))) => log::error!(
-            "feed {feed}: an answer broke off that had waited for room on the disk; the {bytes} bytes that came in are \
+            feed:% = feed; "feed {feed}: an answer broke off that had waited for room on the disk; the {bytes} bytes that came in are \
              kept at {place}: keep them, and report it"
         ),
         Err(fault) => {
-            log::error!("feed {feed}: what came in of an answer that broke off is not kept: {fault}")
+            log::error!(feed:% = feed, error:% = fault; "feed {feed}: what came in of an answer that broke off is not kept: {fault}")
         }
     }
     measure_aside(ports).await;
@@ -105,6 +105,6 @@ pub(super) async fn give_up(
 pub(super) async fn measure_aside(ports: &FeedPorts) {
     match ports.journal.bytes_aside().await {
         Ok(bytes) => ports.room.set_aside(bytes),
-        Err(fault) => log::warn!("{fault}"),
+        Err(fault) => log::warn!(error:% = fault; "{fault}"),
     }
 }

@@ -121,7 +121,7 @@ impl EventBackupActor {
         self.next_delivery = Instant::now() + wait;
         self.signs.failed(FeedWork::Bundle, fault);
         log::error!(
-            "feed {}: {fault}; its events are safe in local state, and the bundle is tried again {}",
+            feed:% = self.feed(), error:% = fault; "feed {}: {fault}; its events are safe in local state, and the bundle is tried again {}",
             self.feed(),
             if self.is_quiescing() {
                 "at the next start".to_owned()
@@ -180,7 +180,7 @@ pub(super) async fn remove(ports: &FeedPorts, row: &BatchRow) -> Result<(), Stat
         }
         // The row says that nothing of it is needed: the next start removes both.
         Err(fault) => {
-            log::error!("{fault}; it is tried again at the next start");
+            log::error!(error:% = fault; "{fault}; it is tried again at the next start");
             Ok(())
         }
     }

@@ -108,7 +108,7 @@ pub async fn restore_feed(ports: &FeedRestorePorts, rules: &FeedRestoreRules) ->
             }
             Fetched::Gone(listed) => {
                 log::warn!(
-                    "{} is not in the bucket any more: it has aged off",
+                    key:% = listed.object.key; "{} is not in the bucket any more: it has aged off",
                     listed.object.key
                 );
                 let figures = EventFigures {
@@ -248,7 +248,7 @@ impl<'a> Bundles<'a> {
                     // It may have been damaged on its way.
                     FaultKind::Corrupt if damaged < READ_AGAIN => {
                         damaged += 1;
-                        log::warn!("{fault}; reading it once more");
+                        log::warn!(error:% = fault; "{fault}; reading it once more");
                         continue;
                     }
                     FaultKind::Corrupt => Fetched::Dead(listed, fault.tried(damaged + 1, Duration::ZERO)),
@@ -404,7 +404,7 @@ async fn bury(
 }
 
 async fn bury_object(ports: &FeedRestorePorts, key: &str, fault: &Fault) -> Result<(), Halt> {
-    log::error!("{fault}; it is a dead letter now, the others go on");
+    log::error!(error:% = fault; "{fault}; it is a dead letter now, the others go on");
     let letter = DeadLetter {
         store: Store::Events,
         key: key.to_owned(),

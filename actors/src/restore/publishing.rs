@@ -58,7 +58,7 @@ impl Publishing<'_> {
             let alone = run.end - run.start == 1;
             match self.publish(run.clone()).await? {
                 Published::NotProduced { reason } if patience > 0 || alone => {
-                    log::warn!("{}: {reason}; publishing once more", self.name(&run));
+                    log::warn!(error:% = reason; "{}: {reason}; publishing once more", self.name(&run));
                     patience = 0;
                     self.pause().await?;
                     let again = self.publish(run.clone()).await?;
@@ -241,9 +241,9 @@ impl Publishing<'_> {
             self.look_at(alone.clone(), |_, found, _| kafka_key = Some(found.to_owned()))?;
             kept = Some(self.bundle.bulk(alone)?);
             let name = kafka_key.as_deref().unwrap_or("");
-            log::error!("event {event} ({name}) of {key} is a dead letter now: {reason}");
+            log::error!(key:% = key, error:% = reason; "event {event} ({name}) of {key} is a dead letter now: {reason}");
         } else {
-            log::error!("{key} is a dead letter now: {reason}");
+            log::error!(key:% = key, error:% = reason; "{key} is a dead letter now: {reason}");
         }
         let letter = DeadLetter {
             store: Store::Events,

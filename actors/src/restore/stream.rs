@@ -135,7 +135,7 @@ async fn restore(
         match retry.run(RESTORE, &key, stop, transfer).await {
             Err(fault) if fault.kind() == FaultKind::Corrupt && damaged < READ_AGAIN => {
                 damaged += 1;
-                log::warn!("{fault}; reading it once more");
+                log::warn!(error:% = fault; "{fault}; reading it once more");
             }
             Err(fault) if fault.kind() == FaultKind::Corrupt => {
                 return Err(fault.tried(damaged + 1, Default::default()));

@@ -88,12 +88,12 @@ pub async fn store_stream(
     if let StreamOutcome::Failed(fault) = &outcome
         && fault.kind() == FaultKind::Corrupt
     {
-        log::warn!("{fault}; trying once more from the first byte");
+        log::warn!(error:% = fault; "{fault}; trying once more from the first byte");
         outcome = transfer_anew(ports, terms, &job.stream, there.as_ref()).await;
     }
     match outcome {
         StreamOutcome::Missing(fault) if there.is_some() => {
-            log::warn!("{fault}; the object in the bucket could not be renewed and may age off");
+            log::warn!(error:% = fault; "{fault}; the object in the bucket could not be renewed and may age off");
             StreamOutcome::AlreadyStored
         }
         outcome => outcome,

@@ -139,7 +139,7 @@ impl SupervisorActor {
             None => self.end(EndReason::gone(Member::Feed(feed.clone())), ctx),
             Some(Quiesced { events: 0, .. }) => {}
             Some(holds) => log::info!(
-                "feed {feed}: {} events in {} batches stay in local state; the next start writes them",
+                feed:% = feed; "feed {feed}: {} events in {} batches stay in local state; the next start writes them",
                 holds.events,
                 holds.batches
             ),
@@ -211,7 +211,7 @@ impl SupervisorActor {
         };
         ctx.spawn(closed.into_actor(self).map(|closed, actor, ctx| {
             if let Err(fault) = closed {
-                log::error!("local state could not be closed: {fault}");
+                log::error!(error:% = fault; "local state could not be closed: {fault}");
                 actor.take(Input::CloseFailed(fault), ctx);
             }
             actor.done(Stage::State, ctx);

@@ -137,7 +137,7 @@ impl Drop for Work {
     fn drop(&mut self) {
         if self.waits && self.load.len() > 0 {
             log::error!(
-                "feed {}: {} bytes of an answer that found no room on the disk are given up with the program's end: \
+                feed:% = self.batch.feed; "feed {}: {} bytes of an answer that found no room on the disk are given up with the program's end: \
                  this is a suspect pull",
                 self.batch.feed,
                 self.load.len()
@@ -257,7 +257,7 @@ impl IncomingFile {
         }
         if let Some(patience) = patience {
             let (feed, waited) = (&self.batch.feed, patience.all());
-            log::info!("feed {feed}: there is room again; the answer goes on after {waited:.1?}");
+            log::info!(feed:% = feed; "feed {feed}: there is room again; the answer goes on after {waited:.1?}");
         }
         work.waits = false;
         self.work = Some(work);
@@ -290,7 +290,7 @@ impl IncomingFile {
         loop {
             if patience.tells() {
                 log::error!(
-                    "feed {feed}: there is no room for the answer that is coming in on {place}: {error}. It \
+                    feed:% = feed, error:% = error; "feed {feed}: there is no room for the answer that is coming in on {place}: {error}. It \
                      waits{promise}: make room, or enlarge the volume, and it goes on by itself"
                 );
             }

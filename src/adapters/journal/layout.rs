@@ -92,7 +92,7 @@ impl Layout {
                 match self.put_held_aside(&path, &name) {
                     // It is as safe where it is; the next start moves it.
                     Err(error) if is_no_room(&error) => {
-                        log::warn!("no room to put {} aside, it stays there: {error}", path.display());
+                        log::warn!(error:% = error; "no room to put {} aside, it stays there: {error}", path.display());
                     }
                     moved => moved?,
                 }
@@ -109,7 +109,7 @@ impl Layout {
         let reason = "not whole: it waited for room on the disk when the program ended";
         let place = move_with_reason(path, &self.aside, name, reason)?;
         log::error!(
-            "what came in of an answer ({reason}) is kept at {}: keep it, and report it",
+            error:% = reason; "what came in of an answer ({reason}) is kept at {}: keep it, and report it",
             place.display()
         );
         Ok(())
@@ -137,7 +137,7 @@ impl Layout {
         let held = self.incoming.join(name);
         rename_to_new(part, &held)?;
         if let Err(error) = sync_directory(&self.incoming) {
-            log::warn!("{} is lost if the power fails now: {error}", held.display());
+            log::warn!(error:% = error; "{} is lost if the power fails now: {error}", held.display());
         }
         Ok(held)
     }
@@ -244,7 +244,9 @@ fn move_with_reason(path: &Path, directory: &Path, name: &str, reason: &str) -> 
     let text = directory.join(format!("{name}.reason.txt"));
     match write_text(&text, reason) {
         // A full disk has room for a name all the same; the reason is logged too.
-        Err(error) if is_no_room(&error) => log::warn!("{} is not whole: {error}", text.display()),
+        Err(error) if is_no_room(&error) => {
+            log::warn!(error:% = error; "{} is not whole: {error}", text.display())
+        }
         written => written?,
     }
     fault_point::try_pass(FaultPoint::AsideExplained)?;

@@ -188,7 +188,7 @@ impl Part {
         match self.layout.hold_up(&self.path, &self.batch) {
             Ok(path) => (self.path, self.bears_held_name) = (path, true),
             Err(error) if is_first => {
-                log::warn!("{} is lost if the program ends now: {error}", self.path.display());
+                log::warn!(error:% = error; "{} is lost if the program ends now: {error}", self.path.display());
             }
             Err(_as_before) => {}
         }
@@ -227,7 +227,7 @@ impl Drop for Part {
         }
         let Some(why) = self.held_up.take() else {
             if let Err(error) = fs::remove_file(&self.path) {
-                log::warn!("{} is left until the next start: {error}", self.path.display());
+                log::warn!(error:% = error; "{} is left until the next start: {error}", self.path.display());
             }
             return;
         };
@@ -239,12 +239,12 @@ impl Drop for Part {
         let reason = format!("{what}, {} bytes came in: {why}", self.length);
         match self.put_aside(&reason) {
             Ok(place) => log::error!(
-                "feed {}: an answer could not be journaled ({reason}); it is kept at {}: keep it, and report it",
+                feed:% = self.batch.feed, error:% = reason; "feed {}: an answer could not be journaled ({reason}); it is kept at {}: keep it, and report it",
                 self.batch.feed,
                 place.display()
             ),
             Err(error) => log::error!(
-                "feed {}: an answer could not be journaled ({reason}), nor put aside: {error}; it is at {} until the \
+                feed:% = self.batch.feed, error:% = reason; "feed {}: an answer could not be journaled ({reason}), nor put aside: {error}; it is at {} until the \
                  next start",
                 self.batch.feed,
                 self.path.display()

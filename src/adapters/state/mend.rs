@@ -41,7 +41,7 @@ impl<T: Table> Changes<'_, T> {
                     })
             };
             if let Some(row) = batches.iter().find(is_taken) {
-                log::info!("{} is written: batch {} says so", sealed.key, row.file.seq);
+                log::info!(key:% = sealed.key; "{} is written: batch {} says so", sealed.key, row.file.seq);
                 self.take_members(&sealed)?;
             }
         }

@@ -205,7 +205,7 @@ impl Store for SledStore {
 
     fn note(&mut self, start: u64, commit: u64) {
         if let Err(error) = self.lock.note(Note { start, commit }) {
-            log::warn!("the lock file of local state cannot be written: {error}");
+            log::warn!(error:% = error; "the lock file of local state cannot be written: {error}");
         }
     }
 
@@ -275,7 +275,7 @@ fn retry_while_locked(directory: &Path) -> Result<SledTable, sled::Error> {
     // Only what is on the disk counts; what is lost is then found out here, and not by the next start.
     match cached::forget(&directory.join("db")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            log::warn!("local state may be read from memory, and not from the disk: {error}");
+            log::warn!(error:% = error; "local state may be read from memory, and not from the disk: {error}");
         }
         _ => {}
     }

@@ -144,7 +144,7 @@ impl<T: Table, M: Ledger> Writer<T, M> {
         }
         if let Err(fault) = self.close() {
             log::warn!(
-                "{fault}; local state is not closed in good order, but what it acknowledged is durable"
+                error:% = fault; "{fault}; local state is not closed in good order, but what it acknowledged is durable"
             );
         }
     }
@@ -233,7 +233,7 @@ impl<T: Table, M: Ledger> Writer<T, M> {
         }
         if let Err(fault) = &made {
             self.is_whole = false;
-            log::warn!("{fault}; {} changes are not recorded", replies.len());
+            log::warn!(error:% = fault; "{fault}; {} changes are not recorded", replies.len());
             if matches!(fault, StateFault::Full(_)) {
                 self.close_table();
                 if self.store.make_room() {

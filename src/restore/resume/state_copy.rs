@@ -70,7 +70,7 @@ impl StateCopy {
 impl Drop for StateCopy {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.root) {
-            log::warn!("{} is left behind: {error}", self.root.display());
+            log::warn!(error:% = error; "{} is left behind: {error}", self.root.display());
         }
     }
 }

@@ -89,7 +89,7 @@ impl Run<'_> {
         }
         match begun.failed_at {
             None => {
-                log::warn!("{fault}; it is tried once more when the others are done");
+                log::warn!(error:% = fault; "{fault}; it is tried once more when the others are done");
                 begun.failed_at = Some(self.successes);
                 self.held.push(Held { begun, fault });
                 Ok(())

@@ -50,7 +50,7 @@ impl Run<'_> {
 
     /// Makes an object a dead letter and tells of it, in this order: a crash between the two repeats the first.
     pub(super) async fn bury(&self, key: &str, size: u64, fault: &Fault, attempts: u32) -> Result<(), Halt> {
-        log::error!("{fault}; it is a dead letter now, the others go on");
+        log::error!(error:% = fault; "{fault}; it is a dead letter now, the others go on");
         let letter = DeadLetter {
             store: Store::Streams,
             key: key.to_owned(),

@@ -56,7 +56,7 @@ impl Run<'_> {
             ask: Ask::Never,
         };
         let restored = self.ports.workers.send(job).await;
-        log::info!("{key} is sent once more, to see whether anything goes through: {restored:?}");
+        log::info!(key:% = key; "{key} is sent once more, to see whether anything goes through: {restored:?}");
         if matches!(restored, Ok(Restored::Uploaded { .. })) {
             self.successes += 1;
             return true;
