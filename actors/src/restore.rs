@@ -34,7 +34,9 @@
 //! its keys; a feed in the order of time, for which it is enough to hold one second back. A stream is a few chunks, a
 //! bundle some megabytes, beyond which it lies in a file.
 
+mod arrived;
 mod bundle;
+pub mod bundle_memory;
 pub mod conductor;
 pub mod feed;
 pub mod halt;

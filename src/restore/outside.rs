@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actors::fault::Fault;
-use actors::restore::stream::StreamRestorePorts;
+use actors::restore::stream::{Leftover, StreamRestorePorts};
 use actors::restore::worker::RestoreWorkerPorts;
 use actors::stream_worker::progress::Progress;
 
@@ -75,6 +75,7 @@ impl RestoreWorkerPorts for Outside {
         Ok(StreamRestorePorts {
             archive: Rc::new(self.meter.around(archive)),
             target: Rc::new(self.meter.around(target)),
+            leftover: Leftover::default(),
         })
     }
 }

@@ -10,11 +10,12 @@ use actors::fault::Fault;
 use actors::feed::SourceName;
 use actors::ports::restore_state::{DeadLetter, LetterPlace, RestoreState};
 use actors::ports::state::StateFault;
+use actors::restore::bundle_memory::BundleMemory;
 use actors::restore::feed::FeedRestorePorts;
 use actors::restore::halt::Halt;
 use actors::restore::retrying::{Retried, RetryPorts, retry_letter};
 use actors::restore::standing::Standing;
-use actors::restore::stream::{StreamRestorePorts, StreamRestoreTerms};
+use actors::restore::stream::{Leftover, StreamRestorePorts, StreamRestoreTerms};
 use actors::stop::StopFlag;
 use actors::stream_worker::progress::Progress;
 use tokio::sync::Semaphore;
@@ -203,6 +204,7 @@ fn ports(
         streams: StreamRestorePorts {
             archive: Rc::clone(&archive),
             target: Rc::clone(&target),
+            leftover: Leftover::default(),
         },
         terms: StreamRestoreTerms {
             retry: settings.retry.clone(),
@@ -218,6 +220,7 @@ fn ports(
             stop: stop.clone(),
             requests: Arc::new(Semaphore::new(1)),
             spool,
+            memory: BundleMemory::default(),
             readable: Rc::default(),
         },
     })

@@ -16,6 +16,7 @@ use actors::fault_point::{self, FaultPoint};
 use actors::feed::{Feed, SourceName};
 use actors::ports::restore_state::{RestoreState, Unfinished};
 use actors::ports::state::StateFault;
+use actors::restore::bundle_memory::BundleMemory;
 use actors::restore::conductor::{RestoreActor, RestoreTask};
 use actors::restore::feed::{FeedRestorePorts, FeedRestoreRules, WhichBundles};
 use actors::restore::progress::{Progress, Stage};
@@ -270,6 +271,7 @@ fn start(
             stop,
             requests: Arc::new(Semaphore::new(REQUESTS)),
             spool,
+            memory: BundleMemory::default(),
             readable: Rc::default(),
         },
     };

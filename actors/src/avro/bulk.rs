@@ -38,6 +38,21 @@ pub fn scan(
     bulk: Range<u64>,
     received: Timestamp,
 ) -> Result<Scanned, BulkError> {
+    scan_seeing(feed, reader, bulk, received, &mut |_| {})
+}
+
+/// The same; `see` is shown each event on the way. Where the bulk turns out to be of another version, it begins anew
+/// with event 0, or, where that version is unknown, shows none of it: then what was shown before means nothing.
+///
+/// # Errors
+/// As for [`scan`].
+pub fn scan_seeing(
+    feed: &Feed,
+    reader: &mut dyn ReadSeek,
+    bulk: Range<u64>,
+    received: Timestamp,
+    see: &mut dyn FnMut(&Found<'_>),
+) -> Result<Scanned, BulkError> {
     if bulk.is_empty() {
         return Ok(nothing(bulk, received));
     }
@@ -52,7 +67,7 @@ pub fn scan(
         .find(|version| version.number() == first);
     let mut doubt = None;
     if let Some(version) = claimed {
-        match scan_as(feed.model(), version, reader, &bulk, after_first, received) {
+        match scan_as((feed.model(), version), reader, &bulk, after_first, received, see) {
             Err(BulkError::NotUnderstood { offset, reason }) => {
                 doubt = Some(format!(
                     "version {first} in name only: at byte {offset}, {reason}"
@@ -61,14 +76,8 @@ pub fn scan(
             scanned => return scanned,
         }
     }
-    match scan_as(
-        feed.model(),
-        ModelVersion::V4,
-        reader,
-        &bulk,
-        bulk.start,
-        received,
-    ) {
+    let as_v4 = (feed.model(), ModelVersion::V4);
+    match scan_as(as_v4, reader, &bulk, bulk.start, received, see) {
         Err(BulkError::NotUnderstood { .. }) if first >= 0 => {
             let mut scanned = newer::scan(reader, bulk, Some((first, after_first)), received)?;
             scanned.doubt = doubt.or(scanned.doubt);
@@ -100,12 +109,12 @@ impl Scanned {
 }
 
 fn scan_as(
-    model: Model,
-    version: ModelVersion,
+    (model, version): (Model, ModelVersion),
     reader: &mut dyn ReadSeek,
     bulk: &Range<u64>,
     blocks: u64,
     received: Timestamp,
+    see: &mut dyn FnMut(&Found<'_>),
 ) -> Result<Scanned, BulkError> {
     let mut scanned = nothing(bulk.clone(), received);
     let mut naming = Naming::default();
@@ -114,6 +123,7 @@ fn scan_as(
         .next(|found| {
             let valid = scanned.saw(&found.event);
             naming.saw(&found.event, valid);
+            see(&found);
         })?
         .is_some()
     {}

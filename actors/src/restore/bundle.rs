@@ -1,35 +1,30 @@
 //! A bundle, fetched and unpacked: where its events lie, and how a run of them is published.
 //!
-//! What was unpacked lies in memory up to [`IN_MEMORY`], and beyond that in a file without a name, so that memory
+//! What was unpacked lies in memory up to a few megabytes, and beyond that in a file without a name, so that memory
 //! does not depend on what somebody once called a bundle. A bundle that is sent whole is sent byte for byte as it was
 //! stored; of a part of it the events' own bytes are framed anew.
 
-use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+mod unpacked;
+
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
 use tokio::sync::mpsc;
 
+use self::unpacked::Unpacked;
+use super::bundle_memory::BundleMemory;
 use super::in_time_order::ListedBundle;
 use super::selection::Window;
-use crate::avro::bulk::{EventReader, scan};
+use crate::avro::bulk::scan_seeing;
 use crate::avro::join::bulk_of;
 use crate::avro::{BulkVersion, ModelVersion};
 use crate::fault::{Fault, FaultKind, is_no_room};
 use crate::ports::archive::{Archive, Store};
-use crate::ports::journal::ReadSeek;
 use crate::ports::state::BatchContents;
 use crate::timestamp::Timestamp;
 
 const FETCH: &str = "fetch bundle";
-
-/// The most bytes of one unpacked bundle that are kept in memory.
-const IN_MEMORY: usize = 4 * 1024 * 1024;
 
 /// The most bytes of events that one request carries, unless a single event has more.
 pub(super) const REQUEST: u64 = 4 * 1024 * 1024;
@@ -56,13 +51,16 @@ pub(super) async fn fetch(
     archive: &dyn Archive,
     listed: &ListedBundle,
     window: Window,
-    spool: &Path,
+    (spool, left): (&Path, &BundleMemory),
 ) -> Result<Bundle, Fault> {
     let mut object = archive.read(Store::Events, &listed.object.key).await?;
     let (chunks, packed) = mpsc::channel::<Bytes>(2);
     let unpacking = actix_rt::task::spawn_blocking({
-        let (listed, spool) = (listed.clone(), spool.to_owned());
-        move || unpack(listed, packed, window, spool)
+        let (listed, spool, left) = (listed.clone(), spool.to_owned(), left.clone());
+        move || {
+            let unpacked = unpack(&listed, packed, &spool, &left)?;
+            Bundle::of(listed, unpacked, window)
+        }
     });
     let read = async {
         while let Some(chunk) = object.chunk().await? {
@@ -80,41 +78,47 @@ pub(super) async fn fetch(
 }
 
 fn unpack(
-    listed: ListedBundle,
+    listed: &ListedBundle,
     mut packed: mpsc::Receiver<Bytes>,
-    window: Window,
-    spool: PathBuf,
-) -> Result<Bundle, Fault> {
-    let damaged = |error: io::Error| {
+    spool: &Path,
+    left: &BundleMemory,
+) -> Result<Unpacked, Fault> {
+    let unpacked = unpacked::unpack(|| packed.blocking_recv(), listed.object.size, left, spool);
+    unpacked.map_err(|error| {
         if is_no_room(&error) {
             let detail = format_args!("no room for the unpacked bundle in {}: {error}", spool.display());
             return Fault::new(FaultKind::NoRoom, FETCH, &listed.object.key, detail);
         }
         let detail = format_args!("it is not the gzip it should be, or damaged: {error}");
         Fault::corrupt(FETCH, &listed.object.key, detail)
-    };
-    let mut gunzip = MultiGzDecoder::new(Spool {
-        memory: Vec::new(),
-        file: None,
-        length: 0,
-        directory: &spool,
-    });
-    while let Some(chunk) = packed.blocking_recv() {
-        gunzip.write_all(&chunk).map_err(damaged)?;
-    }
-    let unpacked = gunzip.finish().and_then(Spool::finish).map_err(damaged)?;
-    Bundle::of(listed, unpacked, window)
+    })
 }
 
 impl Bundle {
     fn of(listed: ListedBundle, unpacked: Unpacked, window: Window) -> Result<Self, Fault> {
         let corrupt = |detail: String| Fault::corrupt(FETCH, &listed.object.key, detail);
         let feed = listed.key.feed();
-        let scanned = scan(
+        let (mut events, mut wanted): (Vec<Range<u64>>, Vec<Range<u64>>) = Default::default();
+        let scanned = scan_seeing(
             feed,
             &mut *unpacked.reader(),
             0..unpacked.length(),
             listed.key.timestamp(),
+            &mut |found| {
+                if found.index == 0 {
+                    events.clear();
+                    wanted.clear();
+                }
+                if found.index < MOST_EVENTS {
+                    events.push(found.place.clone());
+                }
+                if window.wants_event(found.event.timestamp) {
+                    match wanted.last_mut() {
+                        Some(run) if run.end == found.index => run.end += 1,
+                        _ => wanted.push(found.index..found.index + 1),
+                    }
+                }
+            },
         )
         .map_err(|error| {
             corrupt(format!(
@@ -126,22 +130,11 @@ impl Bundle {
         if contents.events > MOST_EVENTS {
             return Err(corrupt(format!("it has {} events", contents.events)));
         }
-        let mut events = Vec::new();
-        let mut wanted: Vec<Range<u64>> = Vec::new();
-        let mut reader = EventReader::new(feed.model(), &contents, unpacked.reader());
-        while reader
-            .next(|found| {
-                events.push(found.place.clone());
-                if window.wants_event(found.event.timestamp) {
-                    match wanted.last_mut() {
-                        Some(run) if run.end == found.index => run.end += 1,
-                        _ => wanted.push(found.index..found.index + 1),
-                    }
-                }
-            })
-            .map_err(|error| corrupt(error.to_string()))?
-            .is_some()
-        {}
+        if matches!(contents.version, BulkVersion::Unknown(_)) || events.len() as u64 != contents.events {
+            // What was seen was seen as another version.
+            events.clear();
+            wanted.clear();
+        }
         Ok(Self {
             listed,
             unpacked,
@@ -216,8 +209,8 @@ impl Bundle {
     pub(super) fn whole(&self) -> Result<Bytes, Fault> {
         const MOST: u64 = 64 * 1024 * 1024;
         let length = self.unpacked.length();
-        if let Unpacked::Memory(bytes) = &self.unpacked {
-            return Ok(bytes.clone());
+        if let Unpacked::Memory(bulk) = &self.unpacked {
+            return Ok(bulk.bytes());
         }
         if length > MOST {
             let detail = format_args!(
@@ -258,114 +251,6 @@ impl Bundle {
                 see(event, &view.kafka_key(), view.sourced());
             }
         }
-        Ok(())
-    }
-}
-
-/// The bytes of a bulk.
-enum Unpacked {
-    Memory(Bytes),
-    File(Arc<File>, u64),
-}
-
-impl Unpacked {
-    fn length(&self) -> u64 {
-        match self {
-            Self::Memory(bytes) => bytes.len() as u64,
-            Self::File(_, length) => *length,
-        }
-    }
-
-    fn is_in_memory(&self) -> bool {
-        matches!(self, Self::Memory(_))
-    }
-
-    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        match self {
-            Self::Memory(bytes) => {
-                let place = usize::try_from(at)
-                    .ok()
-                    .and_then(|at| bytes.get(at..at + into.len()));
-                into.copy_from_slice(place.ok_or(io::ErrorKind::UnexpectedEof)?);
-                Ok(())
-            }
-            Self::File(file, _) => file.read_exact_at(into, at),
-        }
-    }
-
-    fn reader(&self) -> Box<dyn ReadSeek> {
-        match self {
-            Self::Memory(bytes) => Box::new(Cursor::new(bytes.clone())),
-            Self::File(file, length) => Box::new(FileAt {
-                file: Arc::clone(file),
-                at: 0,
-                length: *length,
-            }),
-        }
-    }
-}
-
-/// A file read by several, each at a place of its own.
-struct FileAt {
-    file: Arc<File>,
-    at: u64,
-    length: u64,
-}
-
-impl Read for FileAt {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(into, self.at)?;
-        self.at += read as u64;
-        Ok(read)
-    }
-}
-
-impl Seek for FileAt {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let at = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.length.checked_add_signed(by),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-        };
-        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.at)
-    }
-}
-
-/// Takes what is unpacked.
-struct Spool<'a> {
-    memory: Vec<u8>,
-    file: Option<File>,
-    length: u64,
-    directory: &'a Path,
-}
-
-impl Spool<'_> {
-    fn finish(self) -> io::Result<Unpacked> {
-        Ok(match self.file {
-            Some(file) => Unpacked::File(Arc::new(file), self.length),
-            None => Unpacked::Memory(self.memory.into()),
-        })
-    }
-}
-
-impl Write for Spool<'_> {
-    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
-        match &mut self.file {
-            Some(file) => file.write_all(content)?,
-            None if self.memory.len() + content.len() <= IN_MEMORY => self.memory.extend_from_slice(content),
-            None => {
-                let mut file = tempfile::tempfile_in(self.directory)?;
-                file.write_all(&self.memory)?;
-                file.write_all(content)?;
-                (self.file, self.memory) = (Some(file), Vec::new());
-            }
-        }
-        self.length += content.len() as u64;
-        Ok(content.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::bundle::{Bundle, fetch};
+use super::bundle_memory::BundleMemory;
 use super::halt::Halt;
 use super::in_time_order::{InTimeOrder, ListedBundle};
 use super::listed_key;
@@ -58,6 +59,8 @@ pub struct FeedRestorePorts {
     pub requests: Arc<Semaphore>,
     /// Where large bundles are unpacked.
     pub spool: PathBuf,
+    /// Where others are.
+    pub memory: BundleMemory,
     /// A bundle that could be read, of whatever feed: the smallest so far.
     pub readable: Rc<RefCell<Option<ListedBundle>>>,
 }
@@ -228,10 +231,11 @@ impl<'a> Bundles<'a> {
             retry,
             stop,
             spool,
+            memory,
             ..
         } = self.ports;
         let key = &listed.object.key;
-        let attempt = || fetch(&**archive, &listed, self.rules.window, spool);
+        let attempt = || fetch(&**archive, &listed, self.rules.window, (spool, memory));
         let mut damaged = 0;
         loop {
             let fetched = tokio::select! {

@@ -1,9 +1,10 @@
 //! Lanes: ranges of the keys of one label, each listed and worked off in the order of its keys.
 //!
-//! A label of up to one page of objects is one lane; a larger one is cut at the hexadecimal digits into sixteen,
-//! which are listed side by side. The ranges leave no gap between them, so that a key that should not be there is
-//! found too. A label that has grown may be cut by a later start: its lanes go on behind the mark of the whole. One
-//! that was cut stays so.
+//! A label is cut at the hexadecimal digits into sixteen lanes, which are listed side by side, if its first page does
+//! not reach beyond the first of them: then there is about a page for each. A smaller one is one lane, for each of
+//! sixteen would list a page to use a part of it. The ranges leave no gap between them, so that a key that should not
+//! be there is found too. A label that has grown may be cut by a later start: its lanes go on behind the mark of the
+//! whole. One that was cut stays so.
 
 use std::collections::VecDeque;
 
@@ -47,6 +48,12 @@ impl LaneRange {
             up_to: DIGITS.get(index + 1).map(|next| at(*next)),
         });
         lanes.collect()
+    }
+
+    /// Whether all keys with this prefix are to be cut, by the first page of them.
+    pub fn is_to_be_cut(prefix: &str, first: &ListPage) -> bool {
+        let last = first.objects.last().filter(|_| first.more);
+        last.is_some_and(|last| *last.key <= *format!("{prefix}1"))
     }
 
     /// Whether it is all of a label.
@@ -113,6 +120,9 @@ impl Lane {
             }
         }
         self.is_listed = !more;
+        // What lies before the mark need not be listed.
+        let begun = Some(&self.mark.key).filter(|key| !key.is_empty());
+        self.listed_to = self.listed_to.take().max(begun.cloned());
     }
 
     /// Whether nothing of it is left to begin.
@@ -138,6 +148,30 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_label_is_cut_where_its_first_page_lies_within_the_first_lane() {
+        let page = |last: &str, more| ListPage {
+            objects: ["s/c/00", last].map(object).into(),
+            more,
+        };
+        let first = &LaneRange::cut("s/c/")[0];
+        for (last, more, expected) in [
+            ("s/c/0f", true, true),
+            ("s/c/1", true, true),
+            ("s/c/10", true, false),
+            ("s/c/f0", true, false),
+            ("s/c/0f", false, false),
+        ] {
+            let page = page(last, more);
+            assert_eq!(LaneRange::is_to_be_cut("s/c/", &page), expected, "{last} {more}");
+            assert_eq!(
+                expected,
+                more && page.objects.iter().all(|object| first.holds(&object.key))
+            );
+        }
+        assert!(!LaneRange::is_to_be_cut("s/c/", &ListPage::default()));
+    }
 
     fn object(key: &str) -> ListedObject {
         ListedObject {
@@ -186,6 +220,22 @@ mod tests {
         );
         assert_eq!(lane.queue.len(), 2);
         assert_eq!(lane.next_page(10), None);
+    }
+
+    #[test]
+    fn pages_before_the_mark_are_not_listed() {
+        let mark = LaneMark {
+            key: "s/c/7f".into(),
+            figures: StreamFigures::default(),
+        };
+        let mut lane = Lane::new(LaneRange::whole("s/c/"), Some(mark));
+        let first = ListPage {
+            objects: ["s/c/00", "s/c/10"].map(object).into(),
+            more: true,
+        };
+        lane.take(first, |_| true);
+        assert!(lane.queue.is_empty());
+        assert_eq!(lane.next_page(1), Some(Some("s/c/7f".to_owned())));
     }
 
     #[test]

@@ -117,9 +117,10 @@ async fn bundle(ports: &RetryPorts, letter: &DeadLetter) -> Result<Retried, Halt
         retry,
         stop,
         spool,
+        memory,
         ..
     } = &ports.events;
-    let attempt = || fetch(&**archive, &listed, Window::default(), spool);
+    let attempt = || fetch(&**archive, &listed, Window::default(), (spool, memory));
     let bundle = match retry.run("fetch bundle", &letter.key, stop, attempt).await {
         Ok(bundle) => bundle,
         Err(fault) => return stays_or_halts(fault),

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::Digest;
 
+pub use self::unpacking::Leftover;
 use self::unpacking::{Step, Unpacking};
 
 use crate::fault::{Fault, FaultKind};
@@ -39,6 +40,8 @@ pub struct StreamRestorePorts {
     pub archive: Rc<dyn Archive>,
     /// Where they go.
     pub target: Rc<dyn Target>,
+    /// What one stream leaves to the next.
+    pub leftover: Leftover,
 }
 
 /// What holds for all streams.
@@ -157,7 +160,7 @@ async fn transfer(
     let sent = Rc::new(RefCell::new(Sent::default()));
     let object = object?;
     let content = Unpacked {
-        unpacking: Unpacking::of_length(object.length()),
+        unpacking: Unpacking::of_length(object.length(), &ports.leftover),
         object,
         held_back: None,
         key: key.to_owned(),

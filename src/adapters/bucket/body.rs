@@ -33,15 +33,10 @@ pub(super) fn counted(mut content: Bytes, taken: Arc<AtomicU64>) -> Body {
     Body::wrap_stream(slices)
 }
 
-/// An answer of which nothing is kept in memory; each chunk has a time-out.
-pub(super) fn streamed(body: Body, patience: Duration) -> ByteStream {
-    ByteStream::new(stream::unfold(Some(body), move |body| async move {
-        let mut body = body?;
-        match next(&mut body, patience).await? {
-            Ok(chunk) => Some((Ok(chunk), Some(body))),
-            Err(error) => Some((Err(io::Error::other(error)), None)),
-        }
-    }))
+/// An answer of which nothing is kept in memory. Who reads it looks at the clock
+/// ([`MeasuredBody`](crate::adapters::http::MeasuredBody)).
+pub(super) fn streamed(body: Body) -> ByteStream {
+    ByteStream::new(body.map(|chunk| chunk.map_err(|error| io::Error::other(told(&error)))))
 }
 
 /// An answer that is kept in memory, without the white space that S3 sends while one has to wait for it.

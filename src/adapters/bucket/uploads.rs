@@ -116,25 +116,25 @@ impl Document for Elements {
     const ROOT: &str = ROOT;
     const WHAT: &str = "list of uploads";
 
-    fn begin(&mut self, path: &[String]) {
-        if path == ["Upload"] {
+    fn begin(&mut self, path: &str) {
+        if path == "Upload" {
             self.uploads.push(Default::default());
         }
     }
 
-    fn take(&mut self, path: &[&str], content: String) {
-        let place = match *path {
-            ["Bucket"] => Some(&mut self.bucket),
-            ["Prefix"] => Some(&mut self.prefix),
-            ["IsTruncated"] => Some(&mut self.is_truncated),
-            ["NextKeyMarker"] => Some(&mut self.next.key),
-            ["NextUploadIdMarker"] => Some(&mut self.next.upload),
-            ["Upload", "Key"] => self.uploads.last_mut().map(|upload| &mut upload.0),
-            ["Upload", "UploadId"] => self.uploads.last_mut().map(|upload| &mut upload.1),
+    fn take(&mut self, path: &str, content: &str) {
+        let place = match path {
+            "Bucket" => Some(&mut self.bucket),
+            "Prefix" => Some(&mut self.prefix),
+            "IsTruncated" => Some(&mut self.is_truncated),
+            "NextKeyMarker" => Some(&mut self.next.key),
+            "NextUploadIdMarker" => Some(&mut self.next.upload),
+            "Upload/Key" => self.uploads.last_mut().map(|upload| &mut upload.0),
+            "Upload/UploadId" => self.uploads.last_mut().map(|upload| &mut upload.1),
             _ => None,
         };
         if let Some(place) = place {
-            *place = content;
+            content.clone_into(place);
         }
     }
 }

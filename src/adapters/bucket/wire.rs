@@ -252,7 +252,7 @@ async fn received(
     let body = if request.method == Method::HEAD {
         ByteStream::from(Vec::new())
     } else if success && request.is_for_object() {
-        streamed(body, patience)
+        streamed(body)
     } else {
         let text = read_whole(body, patience, success).await?;
         // rusoto does not look at what comes back from a deletion, which is nothing.

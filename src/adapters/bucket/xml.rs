@@ -2,6 +2,11 @@
 //!
 //! rusoto's parsers wait for the end of an element, and where there is none they wait for ever, on the thread
 //! that called them. What they get is checked before, by the parser that they use themselves.
+//!
+//! That parser also has the last word on what is read here. But it is slow, and listings are long: what is as
+//! [`plain`] as servers write it is read by a quick one, which knows what it does not understand.
+
+mod plain;
 
 use xml::reader::{EventReader, XmlEvent};
 
@@ -26,7 +31,7 @@ pub(super) fn disarmed(text: Vec<u8>) -> Vec<u8> {
     [b"! ", &text[..]].concat()
 }
 
-/// What an answer says, element by element. Paths begin below the root.
+/// What an answer says, element by element. Paths begin below the root, `Contents/Key`; that of the root is empty.
 pub(super) trait Document: Default {
     /// What the root is called.
     const ROOT: &str;
@@ -34,40 +39,74 @@ pub(super) trait Document: Default {
     const WHAT: &str;
 
     /// An element begins.
-    fn begin(&mut self, path: &[String]);
+    fn begin(&mut self, path: &str);
 
     /// An element has ended; `content` is the text behind the last beginning or end within it.
-    fn take(&mut self, path: &[&str], content: String);
+    fn take(&mut self, path: &str, content: &str);
 
     /// Reads a whole answer.
     ///
     /// # Errors
     /// It is not whole XML, or something else.
     fn parse(text: &[u8]) -> Result<Self, String> {
-        let mut elements = Self::default();
-        let (mut path, mut content) = (Vec::new(), String::new());
-        for event in EventReader::new(text) {
-            match event.map_err(|error| error.to_string())? {
-                XmlEvent::StartElement { name, .. } => {
-                    path.push(name.local_name);
-                    content.clear();
-                    if path[0] != Self::ROOT {
-                        return Err(format!("it is no {} but <{}>", Self::WHAT, path[0]));
-                    }
-                    elements.begin(&path[1..]);
-                }
-                XmlEvent::Characters(text) | XmlEvent::CData(text) | XmlEvent::Whitespace(text) => {
-                    content.push_str(&text);
-                }
-                XmlEvent::EndElement { .. } => {
-                    let within: Vec<&str> = path[1..].iter().map(String::as_str).collect();
-                    elements.take(&within, std::mem::take(&mut content));
-                    path.pop();
-                }
-                _ => {}
-            }
+        match plain::parse(text) {
+            Some(elements) => Ok(elements),
+            None => parse_any(text),
         }
-        Ok(elements)
+    }
+}
+
+/// Reads a whole answer, however it is written.
+fn parse_any<D: Document>(text: &[u8]) -> Result<D, String> {
+    let mut walk = Walk::<D>::default();
+    for event in EventReader::new(text) {
+        match event.map_err(|error| error.to_string())? {
+            XmlEvent::StartElement { name, .. } => {
+                let begun = walk.begin(&name.local_name).then_some(());
+                begun.ok_or_else(|| format!("it is no {} but <{}>", D::WHAT, name.local_name))?;
+            }
+            XmlEvent::Characters(text) | XmlEvent::CData(text) | XmlEvent::Whitespace(text) => {
+                walk.content.push_str(&text);
+            }
+            XmlEvent::EndElement { .. } => walk.end(),
+            _ => {}
+        }
+    }
+    Ok(walk.elements)
+}
+
+/// Where a parser stands in a document.
+#[derive(Default)]
+struct Walk<D> {
+    elements: D,
+    path: String,
+    /// Where each name of the path begins, with its slash; the root's is no part of it.
+    starts: Vec<usize>,
+    content: String,
+}
+
+impl<D: Document> Walk<D> {
+    /// An element begins; `false` if it is another root.
+    fn begin(&mut self, name: &str) -> bool {
+        if self.starts.is_empty() && name != D::ROOT {
+            return false;
+        }
+        self.starts.push(self.path.len());
+        match self.starts.len() {
+            1 => {}
+            2 => self.path.push_str(name),
+            _ => self.path.extend(["/", name]),
+        }
+        self.content.clear();
+        self.elements.begin(&self.path);
+        true
+    }
+
+    /// The innermost element ends.
+    fn end(&mut self) {
+        self.elements.take(&self.path, &self.content);
+        self.content.clear();
+        self.path.truncate(self.starts.pop().unwrap_or_default());
     }
 }
 

@@ -22,8 +22,8 @@ use super::connection::EarlyAnswer;
 use super::request;
 use super::target::Place;
 
-/// The most that awc is given, and copies, at once.
-const PIECE: usize = 64 * 1024;
+/// The most that awc is given, and copies, at once: with its frame as much as the system sends as one.
+const PIECE: usize = 63 * 1024;
 
 /// How fast whoever receives a body is believed to be done with it once it has it all.
 const DIGESTED_IN_A_SECOND: u64 = 8 * 1024 * 1024;

@@ -43,12 +43,13 @@ fn all_of_every_restore_arrives_once_and_within_its_memory() {
         "restore-large",
         "restore-events",
         "restore-small",
+        "restore-huge",
     ]);
-    assert_eq!(of("events", &figures), [0, 0, 10_000, 0]);
-    assert_eq!(of("streams", &figures), [200, 10, 0, 3000]);
+    assert_eq!(of("events", &figures), [0, 0, 10_000, 0, 0]);
+    assert_eq!(of("streams", &figures), [200, 10, 0, 3000, 40]);
     let uploaded = of("content_bytes", &figures);
     assert_eq!(
-        [&uploaded[0], &uploaded[1], &uploaded[3]],
-        [200 * 300_000, 10 * 20_000_000, 3000 * 1000]
+        [&uploaded[0], &uploaded[1], &uploaded[3], &uploaded[4]],
+        [200 * 300_000, 10 * 20_000_000, 3000 * 1000, 40 * (12_u64 << 20)]
     );
 }

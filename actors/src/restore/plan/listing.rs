@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 use super::tally::{Counter, Tally};
 use crate::fault::{Fault, FaultKind};
 use crate::ports::archive::{Archive, FolderPage, ListPage, Store};
+use crate::restore::lane::LaneRange;
 use crate::restore::selection::Window;
 use crate::retry::RetryPolicy;
 use crate::stop::StopFlag;
@@ -59,7 +60,8 @@ impl Lister<'_> {
         page.await
     }
 
-    /// Counts the streams of a label: what is more than a page is listed in parallel, by the first digit of hashes.
+    /// Counts the streams of a label: what is more than about sixteen pages is listed in parallel, by the first digit
+    /// of hashes.
     pub(super) async fn label(&self, prefix: &str) -> Tally {
         let mut counter = Counter::new(Store::Streams, Window::default(), None);
         let first = match self.page(Store::Streams, prefix, None).await {
@@ -69,7 +71,10 @@ impl Lister<'_> {
         first.objects.iter().for_each(|object| counter.take(object));
         let mut tally = counter.tally;
         if let (true, Some(last)) = (first.more, first.objects.last()) {
-            let ranges = ranges(prefix, &last.key);
+            let ranges = match LaneRange::is_to_be_cut(prefix, &first) {
+                true => ranges(prefix, &last.key),
+                false => vec![(Some(last.key.clone()), None)],
+            };
             let parts = ranges
                 .into_iter()
                 .map(|range| self.range(Store::Streams, prefix, Window::default(), range));

@@ -46,11 +46,15 @@ impl<'a> Run<'a> {
                 let prefix = format!("{}/{label}/", self.source);
                 let first = || self.ports.archive.list(Store::Streams, &prefix, None);
                 let page = self.retried("list bucket", &prefix, first).await?;
-                match page.more || self.was_cut(&prefix)? {
-                    false => self.ranges.push_back((LaneRange::whole(&prefix), Some(page))),
-                    true => self
-                        .ranges
-                        .extend(LaneRange::cut(&prefix).into_iter().map(|range| (range, None))),
+                if self.was_cut(&prefix)? {
+                    let ranges = LaneRange::cut(&prefix).into_iter();
+                    self.ranges.extend(ranges.map(|range| (range, None)));
+                } else if LaneRange::is_to_be_cut(&prefix, &page) {
+                    // All of the page belongs to the first lane.
+                    let pages = std::iter::once(Some(page)).chain(std::iter::repeat_with(|| None));
+                    self.ranges.extend(LaneRange::cut(&prefix).into_iter().zip(pages));
+                } else {
+                    self.ranges.push_back((LaneRange::whole(&prefix), Some(page)));
                 }
             } else if let Some((key, MayBeAbsent(may_be_absent))) = self.named.pop_front() {
                 let named = || self.ports.archive.list(Store::Streams, &key, None);

@@ -1,17 +1,22 @@
 //! Gzip that comes in chunks of any size, unpacked into pieces of one size.
 //!
 //! However much a chunk unpacks to, no more than one piece is made at a time: a bomb costs no memory. What comes is
-//! unpacked directly into the piece that is given away, and the memory of pieces that nobody holds any more is used
-//! again.
+//! unpacked directly into the piece that is given away. The memory of pieces that nobody holds any more is used
+//! again, and what is left of it in the end, with the tables of the unpacker, by the next gzip ([`Leftover`]).
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, BufRead, ErrorKind, Read};
+use std::rc::Rc;
 
-use bytes::{Buf, Bytes, BytesMut};
-use flate2::bufread::MultiGzDecoder;
+use bytes::{Bytes, BytesMut};
+use flate2::bufread::GzDecoder;
 
-/// The size of a piece; only the first, of something short, has less room, and only the last is not full.
-const PIECE: usize = 64 * 1024;
+use crate::restore::arrived::Arrived;
+
+/// The size of a piece; only the first, of something short, has less room, and only the last is not full. With what
+/// HTTP puts around it, it is less than 64 KiB, which is the most that the system sends as one.
+const PIECE: usize = 63 * 1024;
 
 /// The least room of the first piece.
 const LEAST: usize = 4 * 1024;
@@ -33,36 +38,54 @@ pub(super) enum Step {
     End,
 }
 
+/// What one unpacking leaves to the next. For one that goes on at a time; others begin with nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Leftover(Rc<RefCell<Option<Left>>>);
+
+#[derive(Debug)]
+struct Left {
+    gunzip: GzDecoder<Arrived>,
+    pieces: Vec<BytesMut>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Unpacking {
-    gunzip: MultiGzDecoder<Arrived>,
+    /// `None` only once it is dropped.
+    gunzip: Option<GzDecoder<Arrived>>,
     piece: BytesMut,
     filled: usize,
     ended: bool,
     given: VecDeque<Bytes>,
+    /// Of an earlier gzip, for the next pieces.
+    pieces: Vec<BytesMut>,
+    leftover: Leftover,
 }
 
 impl Unpacking {
     /// Of gzip of this length, where it is known.
-    pub(super) fn of_length(length: Option<u64>) -> Self {
+    pub(super) fn of_length(length: Option<u64>, leftover: &Leftover) -> Self {
+        let (gunzip, mut pieces) = match leftover.0.borrow_mut().take() {
+            Some(left) => (left.gunzip, left.pieces),
+            None => (GzDecoder::new(Arrived::default()), Vec::new()),
+        };
         let room = length.unwrap_or(u64::MAX).saturating_mul(USUAL_RATIO);
         let room = usize::try_from(room).unwrap_or(PIECE).clamp(LEAST, PIECE);
         Self {
-            gunzip: MultiGzDecoder::new(Arrived::default()),
-            piece: BytesMut::zeroed(room),
+            gunzip: Some(gunzip),
+            piece: pieces.pop().unwrap_or_else(|| BytesMut::zeroed(room)),
             filled: 0,
             ended: false,
             given: VecDeque::new(),
+            pieces,
+            leftover: leftover.clone(),
         }
     }
 
     /// Takes the next chunk of the gzip, or that there is none.
     pub(super) fn feed(&mut self, chunk: Option<Bytes>) {
-        let arrived = self.gunzip.get_mut();
-        match chunk {
-            Some(chunk) => arrived.chunk = chunk,
-            None => arrived.is_all = true,
+        if let Some(gunzip) = &mut self.gunzip {
+            gunzip.get_mut().take(chunk);
         }
     }
 
@@ -71,10 +94,20 @@ impl Unpacking {
     /// # Errors
     /// It is not gzip, or it breaks off, or it is damaged.
     pub(super) fn next(&mut self) -> io::Result<Step> {
+        let Some(gunzip) = &mut self.gunzip else {
+            return Ok(Step::End);
+        };
         while !self.ended && self.filled < self.piece.len() {
-            match self.gunzip.read(&mut self.piece[self.filled..]) {
-                Ok(0) => self.ended = true,
-                Ok(count) => self.filled += count,
+            let read = match gunzip.read(&mut self.piece[self.filled..]) {
+                Ok(0) => goes_on(gunzip).map(|goes_on| self.ended = !goes_on),
+                Ok(count) => {
+                    self.filled += count;
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Step::More),
                 Err(error) => return Err(error),
             }
@@ -101,43 +134,38 @@ impl Unpacking {
 
     fn memory(&mut self) -> BytesMut {
         let given = self.given.pop_front().map(Bytes::try_into_mut);
-        match given {
-            Some(Ok(memory)) => memory,
-            Some(Err(held)) => {
-                self.given.push_front(held);
-                BytesMut::zeroed(PIECE)
-            }
-            None => BytesMut::zeroed(PIECE),
+        if let Some(Ok(memory)) = given {
+            return memory;
         }
-    }
-}
-
-/// What has come: it ends only where it is said to end.
-#[derive(Debug, Default)]
-struct Arrived {
-    chunk: Bytes,
-    is_all: bool,
-}
-
-impl Read for Arrived {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let mut chunk = self.fill_buf()?;
-        let count = chunk.read(into)?;
-        self.consume(count);
-        Ok(count)
-    }
-}
-
-impl BufRead for Arrived {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        match self.chunk.is_empty() && !self.is_all {
-            true => Err(ErrorKind::WouldBlock.into()),
-            false => Ok(&self.chunk),
+        if let Some(Err(held)) = given {
+            self.given.push_front(held);
         }
+        self.pieces.pop().unwrap_or_else(|| BytesMut::zeroed(PIECE))
     }
+}
 
-    fn consume(&mut self, count: usize) {
-        self.chunk.advance(count);
+/// Where a member has ended: whether another follows.
+fn goes_on(gunzip: &mut GzDecoder<Arrived>) -> io::Result<bool> {
+    if gunzip.get_mut().fill_buf()?.is_empty() {
+        return Ok(false);
+    }
+    let rest = std::mem::take(gunzip.get_mut());
+    gunzip.reset(rest);
+    Ok(true)
+}
+
+impl Drop for Unpacking {
+    fn drop(&mut self) {
+        let Some(mut gunzip) = self.gunzip.take() else {
+            return;
+        };
+        gunzip.reset(Arrived::default());
+        let mut pieces = std::mem::take(&mut self.pieces);
+        let given = self.given.drain(..).filter_map(|piece| piece.try_into_mut().ok());
+        pieces.extend(given.chain([std::mem::take(&mut self.piece)]));
+        pieces.retain(|piece| piece.len() == PIECE);
+        pieces.truncate(KEPT);
+        *self.leftover.0.borrow_mut() = Some(Left { gunzip, pieces });
     }
 }
 
@@ -158,7 +186,16 @@ mod tests {
 
     /// Everything that comes out of `gzip` in chunks of `size`; the sizes of pieces beside it.
     fn unpacked(gzip: &[u8], size: usize, length: Option<u64>) -> io::Result<(Vec<u8>, Vec<usize>)> {
-        let (mut unpacking, mut chunks) = (Unpacking::of_length(length), gzip.chunks(size));
+        unpacked_with(&Leftover::default(), gzip, size, length)
+    }
+
+    fn unpacked_with(
+        leftover: &Leftover,
+        gzip: &[u8],
+        size: usize,
+        length: Option<u64>,
+    ) -> io::Result<(Vec<u8>, Vec<usize>)> {
+        let (mut unpacking, mut chunks) = (Unpacking::of_length(length, leftover), gzip.chunks(size));
         let (mut content, mut sizes) = (Vec::new(), Vec::new());
         loop {
             match unpacking.next()? {
@@ -216,9 +253,38 @@ mod tests {
     }
 
     #[test]
+    fn the_next_gzip_uses_what_is_left_whatever_became_of_the_one_before() {
+        let leftover = Leftover::default();
+        let (long, short) = (content(5 * PIECE + 11), content(100));
+        let gzip = member(&long);
+        let whole = |gzip: &[u8]| unpacked_with(&leftover, gzip, 5000, Some(3)).map(|(content, _)| content);
+        for _ in 0..3 {
+            assert!(whole(&gzip).unwrap() == long);
+            assert!(whole(&member(&short)).unwrap() == short);
+            whole(&gzip[..gzip.len() / 2]).unwrap_err();
+            whole(&[&gzip[..], b"and more of it"].concat()).unwrap_err();
+            whole(b"no gzip").unwrap_err();
+            whole(b"").unwrap_err();
+        }
+        let mut abandoned = Unpacking::of_length(None, &leftover);
+        abandoned.feed(Some(gzip.clone().into()));
+        let held = abandoned.next().unwrap();
+        drop(abandoned);
+        assert!(whole(&gzip).unwrap() == long);
+        assert!(
+            matches!(held, Step::Piece(piece) if *piece == long[..PIECE]),
+            "nobody writes over it"
+        );
+        let left = leftover.0.borrow();
+        let left = left.as_ref().unwrap();
+        assert!((1..=KEPT).contains(&left.pieces.len()), "{}", left.pieces.len());
+        assert!(left.pieces.iter().all(|piece| piece.len() == PIECE));
+    }
+
+    #[test]
     fn memory_is_used_again_once_nobody_holds_it() {
         let gzip = Bytes::from(member(&vec![7; 10 * PIECE]));
-        let mut unpacking = Unpacking::of_length(None);
+        let mut unpacking = Unpacking::of_length(None, &Leftover::default());
         unpacking.feed(Some(gzip));
         let mut places = std::collections::BTreeSet::new();
         for _ in 0..10 {

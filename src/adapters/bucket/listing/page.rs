@@ -139,28 +139,28 @@ impl Document for Elements {
     const ROOT: &str = ROOT;
     const WHAT: &str = "listing";
 
-    fn begin(&mut self, path: &[String]) {
-        if path == ["Contents"] {
+    fn begin(&mut self, path: &str) {
+        if path == "Contents" {
             self.contents.push(Entry::default());
         }
     }
 
-    fn take(&mut self, path: &[&str], content: String) {
+    fn take(&mut self, path: &str, content: &str) {
         let entry = self.contents.last_mut();
-        let place = match *path {
-            ["Name"] => Some(&mut self.name),
-            ["Prefix"] => Some(&mut self.prefix),
-            ["IsTruncated"] => Some(&mut self.is_truncated),
-            ["EncodingType"] => Some(&mut self.encoding),
-            ["NextContinuationToken"] => Some(&mut self.token),
-            ["Contents", "Key"] => entry.map(|entry| &mut entry.key),
-            ["Contents", "Size"] => entry.map(|entry| &mut entry.size),
-            ["Contents", "LastModified"] => entry.map(|entry| &mut entry.modified),
-            ["CommonPrefixes", "Prefix"] => return self.folders.push(content),
+        let place = match path {
+            "Name" => Some(&mut self.name),
+            "Prefix" => Some(&mut self.prefix),
+            "IsTruncated" => Some(&mut self.is_truncated),
+            "EncodingType" => Some(&mut self.encoding),
+            "NextContinuationToken" => Some(&mut self.token),
+            "Contents/Key" => entry.map(|entry| &mut entry.key),
+            "Contents/Size" => entry.map(|entry| &mut entry.size),
+            "Contents/LastModified" => entry.map(|entry| &mut entry.modified),
+            "CommonPrefixes/Prefix" => return self.folders.push(content.to_owned()),
             _ => None,
         };
         if let Some(place) = place {
-            *place = content;
+            content.clone_into(place);
         }
     }
 }
