@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actors::fault::FaultKind;
 use prometheus::core::Collector as _;
-use prometheus::proto::MetricFamily;
+use prometheus::proto::{Metric, MetricFamily};
 use prometheus::{HistogramOpts, HistogramVec};
 
 /// The name of the histogram, as dashboards of Azul know it.
@@ -88,6 +88,15 @@ impl Durations {
     pub(crate) fn families(&self) -> Vec<MetricFamily> {
         let mut families = self.0.collect();
         families.retain(|family| !family.get_metric().is_empty());
+        let labels = |series: &Metric| -> Vec<String> {
+            let labels = series.get_label().iter();
+            labels.map(|label| label.value().to_owned()).collect()
+        };
+        for family in &mut families {
+            let mut series = family.take_metric();
+            series.sort_by_cached_key(labels);
+            family.set_metric(series);
+        }
         families
     }
 }
