@@ -4,7 +4,7 @@ use actors::timestamp::Timestamp;
 
 use super::concerns::FULL_PERCENT;
 use super::html::Html;
-use super::words::{bytes, count, percent, seconds, span};
+use super::words::{bytes, count, percent, seconds, some, span};
 use crate::observe::snapshot::{BackupStanding, FeedStatus, JournalStatus, StreamBacklog};
 
 pub(super) fn backup(html: &mut Html, backup: &BackupStanding, now: Timestamp) {
@@ -45,8 +45,8 @@ fn feeds(html: &mut Html, feeds: &[FeedStatus], now: Timestamp) {
         html.raw(" bundles");
         if feed.suspect_pulls > 0 {
             html.raw("<br><strong class=\"bad\">")
-                .text(count(feed.suspect_pulls))
-                .raw(" suspect pulls</strong>");
+                .text(some(feed.suspect_pulls, "suspect pull", "suspect pulls"))
+                .raw("</strong>");
         }
         if feed.backpressure_seconds >= 1.0 {
             html.raw("<br><span class=\"dim\">waited for room ")
