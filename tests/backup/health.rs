@@ -7,6 +7,7 @@ use sandbox::generator::{Shape, World};
 use sandbox::s3::{Failure, Operation};
 
 use crate::aftermath::hasty;
+use crate::asked::not_told;
 use crate::raw_http::{get, served_at};
 use crate::scene::{Program, Scene, wait_for};
 
@@ -61,8 +62,19 @@ fn a_blocked_thread_of_actors_is_told_by_livez_before_the_watchdog_ends_the_proc
     );
 }
 
+/// Of what alerts and dashboard ask for: what has no series while there is nothing to tell, or nobody has been asked.
+const ONLY_SOMETIMES: [&str; 7] = [
+    "azul_backup_feed_behind_since_timestamp_seconds",
+    "azul_backup_feed_oldest_waiting_timestamp_seconds",
+    "azul_backup_last_sign_of_life_seconds",
+    "azul_backup_retries_total",
+    "recovery_backup_events_error",
+    "recovery_backup_object_error",
+    "recovery_backup_stream_cant_be_backed_up",
+];
+
 #[test]
-fn a_running_backup_tells_how_its_feeds_stand() {
+fn a_running_backup_tells_how_its_feeds_stand_and_all_that_alerts_and_dashboard_ask_for() {
     let scene = scene(36);
     let (mut program, address) = served(&scene);
     wait_for("it is ready", &mut program, || {
@@ -82,6 +94,13 @@ fn a_running_backup_tells_how_its_feeds_stand() {
     );
     let metrics = get(address, "/metrics").body;
     assert!(metrics.contains("azul_backup_ready 1"), "{metrics}");
+    let not_told = not_told(&["alerts/backup.yaml", "dashboards/azul-backup.json"], &metrics);
+    let of_restore = |name: &String| name.contains("restore") || name.contains("_event_types_");
+    let not_told: Vec<_> = not_told
+        .into_iter()
+        .filter(|name| !of_restore(name) && !ONLY_SOMETIMES.contains(&name.as_str()))
+        .collect();
+    assert_eq!(not_told, [""; 0]);
     assert_eq!(program.stop().0, Some(0));
 }
 

@@ -2,6 +2,8 @@
 //! sockets.
 
 mod aftermath;
+#[path = "../asked/mod.rs"]
+mod asked;
 mod bundles;
 mod ending;
 mod full_disk;

@@ -81,11 +81,8 @@ fn every_variable_that_the_chart_sets_is_a_setting_and_set_once() {
 
 /// What the program makes of a pod's settings.
 fn stages(name: &str, variables: &[(String, String)]) -> StageSettings {
-    // A build that cannot serve them yet refuses the setting whatever it says.
-    let unserved = Setting::named("BK__METRICS_LISTEN").later.is_some();
     let variables = variables
         .iter()
-        .filter(|(variable, _)| !(unserved && variable == "BK__METRICS_LISTEN"))
         .map(|(variable, value)| (variable.as_str().into(), value.as_str().into()));
     let layers = Layers::read(&variables.collect::<Environment>(), None);
     let restores = layers

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::asked::not_told;
 use crate::program::Running;
 use crate::raw_http::{get, served_at};
 use crate::scene::Scene;
@@ -47,6 +48,14 @@ fn who_has_scraped_gets_one_more_scrape_after_the_verdict() {
     assert!(
         metrics.contains("azul_backup_restore_stage{stage=\"ended\"} 1"),
         "{metrics}"
+    );
+    let not_told = not_told(&["alerts/restore.yaml", "dashboards/azul-backup.json"], &metrics);
+    let of_restore = |name: &String| name.contains("restore") || name.contains("_event_types_");
+    let not_told: Vec<_> = not_told.into_iter().filter(of_restore).collect();
+    assert_eq!(
+        not_told,
+        ["azul_backup_restore_eta_seconds"],
+        "that is for who is not done"
     );
     let ended = running.end(None).is(0);
     assert!(

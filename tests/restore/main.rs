@@ -1,6 +1,8 @@
 //! `azul-backup restore` from end to end: the real binary, a bucket that was written by hand, and the stand-in
 //! dispatcher that it is restored into, over real sockets.
 
+#[path = "../asked/mod.rs"]
+mod asked;
 mod bad_events;
 mod bucket;
 mod bundles;
