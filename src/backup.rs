@@ -80,6 +80,7 @@ async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
         .map_err(StartFault::Watchdog)?;
     // Before anything that may take long.
     let board = BackupBoard::new(
+        &settings.backup_id,
         &settings.feeds(),
         watching.pulse.clone(),
         settings.retry.retries.clone(),
@@ -100,8 +101,8 @@ async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
     let outside = Outside::new(&settings, board.meter());
     let ready = async {
         let ports = feed_ports(&settings, &outside, &sled, journal, &board)?;
-        prepare(&ports).await?;
         keep_showing(&board, &ports, &sled, &volume);
+        prepare(&ports).await?;
         let uploads = Uploads::of(&ports);
         uploads.abort_left().await?;
         let leftovers = recover(&ports).await?;

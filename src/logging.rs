@@ -9,7 +9,6 @@
 //! said again beside it. A panic is a record too. Only what is wrong with the command line, and help, are always text:
 //! they come before there are settings.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::OnceLock;
 
@@ -75,19 +74,12 @@ pub fn with_progress(bar: ProgressBar) -> ProgressBar {
 
 /// Keeps what an operator should know of also where it can be asked for.
 fn remember(record: &Record<'_>) {
-    struct Pairs(String);
-    impl<'kvs> VisitSource<'kvs> for Pairs {
-        fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
-            write!(self.0, " {key}={value}").map_err(kv::Error::from)
-        }
-    }
-    let mut message = Pairs(record.args().to_string());
     // What cannot be told of a record is missing from it; the log itself complains.
-    let _ = record.key_values().visit(&mut message);
+    let unsaid = unsaid(record).unwrap_or_default();
     remarks::latest().add(Remark {
         time: Timestamp::now(),
         level: record.level().to_string(),
-        message: message.0,
+        message: format!("{}{unsaid}", record.args()),
     });
 }
 

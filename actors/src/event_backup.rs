@@ -96,7 +96,7 @@ pub struct EventBackupActor {
     pull: Rc<Cell<PullStanding>>,
     /// What others see of it.
     signs: FeedSigns,
-    /// There is no place for one more batch.
+    /// Its batches leave no room for one more.
     crowded: Option<HeldUp>,
     /// How many bytes the next answer may have: as many as the last one.
     expected: u64,
@@ -111,9 +111,11 @@ impl EventBackupActor {
         hit_cache: Addr<HitCacheActor>,
         supervisor: Recipient<Ending>,
     ) -> Self {
+        let signs = ports.signs(&rules.feed);
         Self {
-            signs: ports.signs(&rules.feed),
-            crowded: None,
+            // Until the leftovers are done with it does not pull.
+            crowded: rules.consumer.is_some().then(|| signs.held_up()),
+            signs,
             pace: Pace::new(rules.longest_deadline),
             rules,
             ports,

@@ -17,11 +17,12 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Goes on for as long as the process does.
 pub(super) fn keep_showing(board: &BackupBoard, ports: &FeedPorts, sled: &SledState, volume: &Arc<Volume>) {
+    board.counted(ports.state.counts(), &ports.room);
     let (counted, ports) = (board.clone(), ports.clone());
     actix_rt::spawn(async move {
         loop {
-            counted.counted(ports.state.counts(), &ports.room);
             tokio::time::sleep(EVERY).await;
+            counted.counted(ports.state.counts(), &ports.room);
         }
     });
     let (looked, sled, volume) = (board.clone(), sled.clone(), Arc::clone(volume));

@@ -29,6 +29,7 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 #[derive(Debug)]
 struct Process {
     mode: Doing,
+    backup_id: String,
     started: Timestamp,
     pulse: Pulse,
     retries: Tally,
@@ -46,9 +47,10 @@ struct Milestones {
 }
 
 impl Process {
-    fn new(mode: Doing, pulse: Pulse, retries: Tally) -> Self {
+    fn new(mode: Doing, backup_id: &str, pulse: Pulse, retries: Tally) -> Self {
         Self {
             mode,
+            backup_id: backup_id.to_owned(),
             started: Timestamp::now(),
             pulse,
             retries,
@@ -106,6 +108,7 @@ impl Process {
             taken: Timestamp::now(),
             version: env!("CARGO_PKG_VERSION"),
             mode: self.mode,
+            backup_id: self.backup_id.clone(),
             started: self.started,
             stage: self.stage(),
             not_ready: self.not_ready(),
@@ -133,7 +136,7 @@ mod tests {
     #[test]
     fn a_start_is_ready_step_by_step_and_an_end_is_not() {
         let pulse = Pulse::default();
-        let process = Process::new(Doing::Backup, pulse.clone(), Tally::default());
+        let process = Process::new(Doing::Backup, "1", pulse.clone(), Tally::default());
         let stands = || (process.stage(), process.not_ready());
         let (stage, not_ready) = stands();
         assert_eq!(stage, "starting");
@@ -157,7 +160,7 @@ mod tests {
 
     #[test]
     fn an_end_before_the_start_was_over_is_told() {
-        let process = Process::new(Doing::Restore, Pulse::default(), Tally::default());
+        let process = Process::new(Doing::Restore, "1", Pulse::default(), Tally::default());
         process.reached(|start| start.given_up = true);
         let not_ready = process.not_ready();
         assert!(not_ready[0].starts_with("shutting down"), "{not_ready:?}");

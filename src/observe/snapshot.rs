@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub version: &'static str,
     /// What it does.
     pub mode: Doing,
+    /// Which backup it makes, or restores: `BK__BACKUP_ID`.
+    pub backup_id: String,
     /// When the process began.
     #[serde(serialize_with = "rfc3339")]
     pub started: Timestamp,
@@ -45,7 +47,7 @@ pub struct Snapshot {
     pub last_sign_of_life_seconds: Option<f64>,
     /// Figures per source; of the backup only, `(other)` stands for all that are not configured.
     pub sources: BTreeMap<String, SourceFigures>,
-    /// Of a backup.
+    /// Of a backup; `null` before local state is open.
     pub backup: Option<BackupStanding>,
     /// Of a restore.
     pub restore: Option<RestoreStanding>,

@@ -135,6 +135,9 @@ async fn feeds(terms: &Terms, dispatcher: Option<&AwcDispatcher>) -> Vec<Outcome
         let (Some(dispatcher), Some(feed)) = (dispatcher, feeds.first()) else {
             return trial.not_tried("the dispatcher does not answer");
         };
+        if Instant::now() >= until {
+            return trial.not_tried("the sources before it took all the time that there is: try again in a minute");
+        }
         let word = match feed.model() {
             Model::Binary => "all",
             _ => feed.event_word(),

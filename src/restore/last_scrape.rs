@@ -5,6 +5,8 @@
 //! is for those only who have scraped before, and at most [`LAST_SCRAPE`] long; a signal cuts it short, and who has ended
 //! the restore by a signal is not kept waiting at all. The exit code is settled before it and not changed by it.
 
+use std::io;
+
 use actors::supervisor::EndReason;
 
 use crate::observe::server::{LastScrape, Server};
@@ -12,8 +14,14 @@ use crate::process::LAST_SCRAPE;
 use crate::process::signals::Signals;
 use crate::process::watchdog::Reprieve;
 
-/// See the module. The watchdog is told.
-pub(super) async fn wait(server: Option<&Server>, reprieve: &Reprieve, reason: &EndReason) {
+/// See the module. The watchdog is told. `signals` have been listened to since before the end began: one that came
+/// meanwhile ends the wait as well.
+pub(super) async fn wait(
+    server: Option<&Server>,
+    signals: io::Result<Signals>,
+    reprieve: &Reprieve,
+    reason: &EndReason,
+) {
     let Some(server) = server.filter(|server| server.is_scraped()) else {
         return;
     };
@@ -21,7 +29,7 @@ pub(super) async fn wait(server: Option<&Server>, reprieve: &Reprieve, reason: &
         return;
     }
     let _held = reprieve.hold();
-    let mut signals = match Signals::listen() {
+    let mut signals = match signals {
         Ok(signals) => signals,
         Err(error) => {
             // A wait that no signal ends is none to begin.

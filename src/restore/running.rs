@@ -90,7 +90,11 @@ async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
     let watching =
         Watching::begin(settings.workers, &stage_budgets(&wanted), &signals).map_err(StartFault::Watchdog)?;
     // Before anything that may take long.
-    let board = RestoreBoard::new(watching.pulse.clone(), settings.retry.retries.clone());
+    let board = RestoreBoard::new(
+        &settings.backup_id,
+        watching.pulse.clone(),
+        settings.retry.retries.clone(),
+    );
     let server = watching.serve(settings.metrics_listen, board.source(), board.metrics())?;
     let reprieve = watching.reprieve.clone();
     let begun = async {
@@ -128,12 +132,14 @@ async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
         reason: EndReason::gone(Member::Supervisor),
         given_up: true,
     };
+    // A signal that comes while it ends is one too many for the last scrape.
+    let told_meanwhile = Signals::listen();
     let ended = end.await.unwrap_or_else(|_| lost());
     board.show(standing.progress());
     let verdict = finish(&reporter, &wanted, &standing.progress(), &ended);
     board.ended(&verdict);
     let exit = verdict.exit();
-    last_scrape::wait(server.as_ref(), &reprieve, &ended.reason).await;
+    last_scrape::wait(server.as_ref(), told_meanwhile, &reprieve, &ended.reason).await;
     if ended.given_up {
         // What was given up still holds threads and files: whoever waits for them hangs too.
         watchdog::end_process(exit);

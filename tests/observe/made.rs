@@ -92,6 +92,7 @@ fn bare(mode: Doing, stage: &str) -> Snapshot {
         taken: Timestamp::now(),
         version: "0.1.0",
         mode,
+        backup_id: "1".to_owned(),
         started: ago(7900),
         stage: stage.to_owned(),
         not_ready: Vec::new(),

@@ -73,7 +73,9 @@ pub struct FeedFigures {
     /// What the dispatcher last said; `None` before the first answer.
     pub ready: Option<bool>,
     /// Since when it has not been caught up: an answer had as many events as were asked for, or a pull failed, or
-    /// waited for room. An answer with fewer, of a dispatcher that is ready, ends it. Never of a feed that does not pull.
+    /// waited for room. An answer with less than half of
+    /// it, of a dispatcher that is ready, ends it: who is slow, and has more, gives nearly as much as was asked for. Never of
+    /// a feed that does not pull.
     pub behind_since: Option<Timestamp>,
     /// When an event last became durable here.
     pub last_event: Option<Timestamp>,
@@ -150,7 +152,7 @@ impl FeedSigns {
         }
         if answer.events >= answer.asked {
             signs.fall_behind(now);
-        } else if answer.ready {
+        } else if answer.ready && answer.events.saturating_mul(2) < answer.asked {
             figures.behind_since = None;
         }
         for works_again in [FeedWork::Pull, FeedWork::Answer, FeedWork::Journal] {

@@ -35,6 +35,8 @@ struct Shared {
 /// What was last known of what waits.
 #[derive(Debug, Default)]
 struct Backlog {
+    /// Before that nothing is known: zeros would be a lie.
+    is_counted: bool,
     counts: StateCounts,
     journal: JournalStatus,
     /// What was put aside leaves no room in the journal.
@@ -55,10 +57,10 @@ pub struct Shelf {
 
 impl BackupBoard {
     /// Of a process that backs up these feeds, with nothing else to show yet.
-    pub fn new(configured: &[Feed], pulse: Pulse, retries: Tally) -> Self {
+    pub fn new(backup_id: &str, configured: &[Feed], pulse: Pulse, retries: Tally) -> Self {
         let sources = configured.iter().map(|feed| feed.source().clone());
         Self(Arc::new(Shared {
-            process: Process::new(Doing::Backup, pulse, retries),
+            process: Process::new(Doing::Backup, backup_id, pulse, retries),
             feeds: Board::of(configured.iter().cloned()),
             statistics: Statistics::new(sources.collect::<std::collections::BTreeSet<SourceName>>()),
             backlog: Mutex::default(),
@@ -98,6 +100,7 @@ impl BackupBoard {
     /// So much waits.
     pub fn counted(&self, counts: StateCounts, room: &JournalRoom) {
         let mut backlog = self.backlog();
+        backlog.is_counted = true;
         backlog.counts = counts;
         backlog.journal.bytes = room.used();
         backlog.journal.max_bytes = room.most();
@@ -125,7 +128,7 @@ impl BackupBoard {
         let backlog = self.backlog();
         snapshot.not_ready.extend(backlog.cannot_journal());
         let figures = feeds.figures().into_iter();
-        snapshot.backup = Some(BackupStanding {
+        snapshot.backup = backlog.is_counted.then(|| BackupStanding {
             feeds: figures.map(|(feed, figures)| status(feed, figures)).collect(),
             streams: backlog.streams(snapshot.taken),
             journal: backlog.journal.clone(),

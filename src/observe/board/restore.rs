@@ -38,9 +38,9 @@ struct Shown {
 
 impl RestoreBoard {
     /// Of a process that restores, with nothing to show yet.
-    pub fn new(pulse: Pulse, retries: Tally) -> Self {
+    pub fn new(backup_id: &str, pulse: Pulse, retries: Tally) -> Self {
         Self(Arc::new(Shared {
-            process: Process::new(Doing::Restore, pulse, retries),
+            process: Process::new(Doing::Restore, backup_id, pulse, retries),
             shown: Mutex::default(),
         }))
     }
@@ -202,7 +202,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_total_is_told_once_all_is_counted_and_a_time_once_there_is_a_rate() {
-        let board = RestoreBoard::new(Pulse::default(), Tally::default());
+        let board = RestoreBoard::new("1", Pulse::default(), Tally::default());
         let standing = standing();
         board.show(standing.progress());
         standing.update(|progress| progress.streams[0].total = total(1500));
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_became_of_a_source_is_told_in_the_words_of_a_backup() {
-        let board = RestoreBoard::new(Pulse::default(), Tally::default());
+        let board = RestoreBoard::new("1", Pulse::default(), Tally::default());
         board.show(standing().progress());
         let figures = board.snapshot().sources["samples"];
         assert_eq!((figures.streams_ok, figures.events_ok), (5, 19));

@@ -18,8 +18,12 @@ pub(super) const FAMILIES: [Family; 22] = [
     ),
     Family::gauge(
         "azul_backup_feed_last_pull_timestamp_seconds",
-        "When a pull of the feed last succeeded, with or without events, in seconds since 1970; absent before the first.",
-        |snapshot| known(snapshot, |feed| feed.last_pull),
+        "When a pull of the feed last succeeded, with or without events, in seconds since 1970; before the first, when the \
+         process began: so a dispatcher that has never answered is noticed too.",
+        |snapshot| {
+            let begun = |feed: &FeedStatus| feed.configured.then_some(snapshot.started);
+            known(snapshot, |feed| feed.last_pull.or(begun(feed)))
+        },
     ),
     Family::gauge(
         "azul_backup_feed_oldest_waiting_timestamp_seconds",

@@ -17,7 +17,7 @@ const STAGES: [(&str, &str); 7] = [
 pub(super) const FAMILIES: [Family; 8] = [
     Family::gauge(
         "azul_backup_build_info",
-        "1; its labels are the version and the mode of the program.",
+        "1; its labels are the version and the mode of the program, and the id of the backup (BK__BACKUP_ID).",
         |snapshot| {
             let mode = match snapshot.mode {
                 Doing::Backup => "backup",
@@ -26,7 +26,8 @@ pub(super) const FAMILIES: [Family; 8] = [
             vec![
                 Series::new(true)
                     .with("version", snapshot.version)
-                    .with("mode", mode),
+                    .with("mode", mode)
+                    .with("backup_id", &snapshot.backup_id),
             ]
         },
     ),

@@ -61,6 +61,7 @@ fn snapshot(mode: Doing) -> Snapshot {
         taken: at(100),
         version: "1.2.3",
         mode,
+        backup_id: "1".to_owned(),
         started: at(0),
         stage: "running".to_owned(),
         not_ready: Vec::new(),

@@ -30,7 +30,7 @@ fn feed() -> Feed {
 
 fn board() -> BackupBoard {
     let pulse = Pulse::default();
-    let board = BackupBoard::new(&[feed()], pulse.clone(), Tally::default());
+    let board = BackupBoard::new("1", &[feed()], pulse.clone(), Tally::default());
     board.state_opened();
     board.feeds_started();
     pulse.beat(Stage::Running);
