@@ -62,7 +62,7 @@ def texts_expand(mode, rules, faults):
     to fire, nothing is expected, and what promtool says that it got is looked at."""
     always = [dict({k: v for k, v in rule.items() if k != "for"}, expr="demo") for rule in rules]
     case = {"alert_rule_test": [{"eval_time": "1m", "alertname": rule["alert"], "exp_alerts": []} for rule in rules],
-            "interval": "1m", "input_series": [{"series": 'demo{feed="s/binary/sourced",source="s",pod="p"}', "values": "7x5"}]}
+            "interval": "1m", "input_series": [{"series": 'demo{feed="s/binary/sourced",source="s",pod="p",job_name="j"}', "values": "7x5"}]}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": mode, "rules": always}]}))
