@@ -9,6 +9,9 @@
 {{- if not .Values.sources -}}
 {{- fail "\n\nsources is empty: at least one source is needed, as Azul's own chart lists them\n" -}}
 {{- end -}}
+{{- if not .Values.image.repository -}}
+{{- fail "\n\nimage.repository is not set: there is no public image; build it with docker build, push it to a registry of yours, and name it here, such as registry.example.org/azul-backup\n" -}}
+{{- end -}}
 {{- range (include "azul-backup.backupLabels" . | fromJson).labels -}}
 {{- $bucket := printf "%s%s-streams" $.Values.bucketNamePrefix . -}}
 {{- if gt (len $bucket) 63 -}}

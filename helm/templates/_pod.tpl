@@ -10,7 +10,7 @@ labels:
 annotations:
   kubectl.kubernetes.io/default-container: azul-backup
   checksum/settings: {{ include "azul-backup.settingsOf" .root | sha256sum }}
-  {{- if and .root.Values.metrics.scrapeAnnotations (not .root.Values.metrics.podMonitor.enabled) }}
+  {{- if and .serves .root.Values.metrics.scrapeAnnotations (not .root.Values.metrics.podMonitor.enabled) }}
   prometheus.io/scrape: "true"
   prometheus.io/path: /metrics
   prometheus.io/port: {{ include "azul-backup.metricsPort" .root | quote }}

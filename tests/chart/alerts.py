@@ -3,12 +3,13 @@ rule: one that never fires, and one that always fires, must fail them. And each 
 
 import pathlib
 import re
+import shutil
 import subprocess
 import tempfile
 
 import yaml
 
-from chart import CHART, HERE, PROMTOOL, Faults
+from chart import CHART, HELM, HERE, NEWEST, PROMTOOL, Faults, render
 
 SEVERITIES = {"critical", "warning"}
 
@@ -75,6 +76,23 @@ def texts_expand(mode, rules, faults):
             faults.add(f"{mode}: `{bad}` in the texts: {said}")
 
 
+def as_rendered(faults):
+    """What the chart makes of the rules, for two labels side by side."""
+    rendered, text, said = render(HERE / "values" / "next-label.yaml", NEWEST)
+    if not rendered:
+        return faults.add(said.strip())
+    rule = next(manifest for manifest in yaml.safe_load_all(text) if manifest and manifest["kind"] == "PrometheusRule")
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        (folder / "rules.yaml").write_text(yaml.safe_dump(rule["spec"]))
+        cases = (HERE / "alerts" / "rendered_test.yaml").read_text()
+        (folder / "test.yaml").write_text(cases)
+        for command in ("check", "rules", "--lint-fatal", "rules.yaml"), ("test", "rules", "test.yaml"):
+            good, said = promtool(*command, cwd=folder)
+            if not good:
+                faults.add(f"as the chart renders them: {said.strip()}")
+
+
 def main():
     faults = Faults()
     runbook = anchors((CHART / "RUNBOOK.md").read_text())
@@ -91,6 +109,10 @@ def main():
             told(rule, runbook, faults)
         texts_expand(mode, rules, faults)
         mutations(mode, rules, faults)
+    if shutil.which(HELM):
+        as_rendered(faults)
+    else:
+        print("skipped: alerts as the chart renders them (no helm)")
     if len(names) != len(set(names)):
         faults.add("two alerts of one name")
     faults.finish(f"{len(names)} alerts")

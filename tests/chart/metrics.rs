@@ -24,10 +24,13 @@ fn under<'a>(value: &'a Value, keys: &[&str], found: &mut Vec<&'a str>) {
     }
 }
 
+/// Not a metric: the label that the chart's PodMonitor makes of a pod's `azul-backup/label`.
+const LABEL: &str = "azul_backup_label";
+
 /// The words of a query that can only be names of ours.
 fn names_in(query: &str) -> impl Iterator<Item = &str> {
     let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.filter(|word| word.starts_with("recovery_") || word.starts_with("azul_"))
+    words.filter(|word| *word != LABEL && (word.starts_with("recovery_") || word.starts_with("azul_")))
 }
 
 fn exported(name: &str) -> bool {

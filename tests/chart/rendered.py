@@ -70,6 +70,9 @@ def restricted(manifest, where, faults):
             (context.get("capabilities") == {"drop": ["ALL"]}, "has capabilities"),
             ("memory" in container.get("resources", {}).get("limits", {}), "has no limit of memory"),
         ]
+    annotations = (manifest if manifest["kind"] == "Pod" else manifest["spec"]["template"])["metadata"]["annotations"]
+    serves = any(port["name"] == "metrics" for container in pod["containers"] for port in container.get("ports", []))
+    wanted.append((serves or "prometheus.io/scrape" not in annotations, "is to be scraped, and serves nothing"))
     for holds, what in wanted:
         if not holds:
             faults.add(f"{where}: {manifest['kind']} {manifest['metadata']['name']}: {what}")
