@@ -252,6 +252,7 @@ mod tests {
         signs.answered(answer(20, true));
         signs.failed(FeedWork::Pull, &"503");
         signs.answered(answer(3, false));
+        signs.answered(answer(12, true));
         assert_eq!(signs.figures().behind_since, since, "it goes on");
         signs.answered(answer(3, true));
         assert_eq!(signs.figures().behind_since, None);

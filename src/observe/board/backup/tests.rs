@@ -72,6 +72,14 @@ fn a_journal_that_cannot_take_more_is_not_ready_and_says_why() {
 }
 
 #[test]
+fn nothing_is_told_of_what_waits_before_local_state_has_been_read() {
+    let board = board();
+    assert!(board.snapshot().backup.is_none());
+    board.counted(StateCounts::default(), &JournalRoom::new(7));
+    assert_eq!(board.snapshot().backup.unwrap().journal.max_bytes, 7);
+}
+
+#[test]
 fn the_oldest_stream_is_told_as_long_as_one_is_pending() {
     let board = board();
     let pending = |pending| StateCounts {

@@ -310,8 +310,14 @@ impl Broker {
     }
 
     /// Whether the last pull of every consumer whose name begins so has no events: what came before it is settled,
-    /// for a consumer pulls again only when it has kept what it was given.
+    /// for a consumer pulls again only when it has kept what it was given. A pull that still collects, for a client that
+    /// has gone perhaps, is settled only once it is over.
     pub fn is_idle(&self, name_prefix: &str) -> bool {
+        let mut collecting = self.collecting.values();
+        if collecting.any(|answer| answer.consumer.name.starts_with(name_prefix) && !answer.events.is_empty())
+        {
+            return false;
+        }
         let pulls: BTreeMap<_, _> = self.answers.iter().chain(&self.collecting).collect();
         let mut last = BTreeMap::new();
         for answer in pulls.into_values() {
@@ -417,6 +423,18 @@ mod tests {
         assert!(broker.answer(pull, 6).is_none());
         assert_eq!(pulled(&mut broker, "one", 9), Vec::<String>::new());
         assert_eq!(broker.answers().next().unwrap().fate, Fate::LostAtRestart);
+    }
+
+    #[test]
+    fn a_pull_that_goes_on_collecting_for_who_has_gone_is_not_settled() {
+        let mut broker = with_events(&["a"], false);
+        let of_the_dead = broker.begin(consumer("one"), false);
+        let next = broker.begin(consumer("one"), false);
+        assert_eq!(broker.collect(of_the_dead, 9), 1);
+        broker.answer(next, 6);
+        assert_eq!((broker.unread("one"), broker.is_idle("one")), (0, false));
+        broker.answer(of_the_dead, 6);
+        assert!(broker.is_idle("one"));
     }
 
     #[test]
