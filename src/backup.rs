@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, SyncArbiter, System};
-use actors::event_backup::{EventBackupActor, FeedPorts, FeedRules, Leftovers, recover};
+use actors::event_backup::{EventBackupActor, FeedPorts, FeedRules, Leftovers, keep_noting, recall, recover};
 use actors::fault_point::{self, FaultPoint};
 use actors::feed::Feed;
 use actors::hit_cache::{AgeOff, ClaimRules, Claims, HitCacheActor};
@@ -47,7 +47,7 @@ use crate::adapters::state::SledState;
 use crate::adapters::volume::Volume;
 use crate::exit::Exit;
 use crate::local_socket::{LocalSocket, SocketPlace};
-use crate::observe::board::BackupBoard;
+use crate::observe::board::{BackupBoard, ProcessBoard};
 use crate::process::signals::Signals;
 use crate::process::{self, Watching, watchdog};
 use crate::settings::Settings;
@@ -102,6 +102,8 @@ async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
     let ready = async {
         let ports = feed_ports(&settings, &outside, &sled, journal, &board)?;
         keep_showing(&board, &ports, &sled, &volume);
+        recall(&ports).await?;
+        actix_rt::spawn(keep_noting(ports.clone()));
         prepare(&ports).await?;
         let uploads = Uploads::of(&ports);
         uploads.abort_left().await?;
@@ -131,7 +133,7 @@ async fn backup(settings: Settings, pretty: bool) -> Result<Ended, StartFault> {
     if let Some(socket) = &*socket.borrow() {
         socket.tell(started.hit_cache.clone().recipient());
     }
-    board.feeds_started();
+    board.begun();
     reporter.watch(started.hit_cache.clone());
     uploads.keep_sweeping();
     signals.forward_to(started.supervisor.recipient());

@@ -108,9 +108,16 @@ pub struct DeadLetters {
     #[arg(long, value_name = "NAME", value_parser = source_name)]
     pub source: Vec<SourceName>,
 
-    /// Try them again, and say what became of them. Needs all settings of a restore, and none that runs.
+    /// Try them again, and say what became of them: those that were to go from the bucket to the dispatcher that are
+    /// configured now. A bundle is tried whole, whatever a restore had selected of it. Needs all settings of a restore,
+    /// and none that runs.
     #[arg(long, conflicts_with = "out")]
     pub retry: bool,
+
+    /// Try those too that were to come from another bucket or to go to another dispatcher, or of which that is not
+    /// known: from the bucket and to the dispatcher that are configured now.
+    #[arg(long, requires = "retry")]
+    pub any_target: bool,
 
     /// Print JSON, one object a line, instead of text.
     #[arg(long)]
@@ -324,6 +331,22 @@ Settings:
   and failed-streams, suspect-pulls and dead-letters need nothing but BK__LOCAL_DATA__ROOTDIR.
 ";
 
+/// What stands behind the settings: what other programs are told in the same words.
+const COMMON_VARIABLES: &str = "
+Beside them, as other programs understand them:
+
+  SSL_CERT_FILE
+      A PEM file of certificate authorities that are trusted beside those of the public web.
+
+  HTTP_PROXY, HTTPS_PROXY
+      The proxy for dispatcher and bucket with an http:// URL, and with an https:// one; also in lower case.
+      Accepted: http://[user:password@]host[:port].
+
+  NO_PROXY
+      What is spoken to without a proxy, separated by commas: names, with all below them, addresses, ranges of addresses,
+      each but a range with :port or without; * is everything. This machine always is.
+";
+
 /// What `--help` says below the options: examples, exit codes, and every setting.
 fn long_help() -> String {
     let mut text = EXAMPLES.to_owned();
@@ -346,6 +369,7 @@ fn long_help() -> String {
             ),
         };
     }
+    text.push_str(COMMON_VARIABLES);
     text
 }
 

@@ -73,7 +73,7 @@ pub fn main_with_args(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Ok(Work::RetryDeadLetters(settings, wanted)) => {
             settings.effective.log_odd();
-            restore::retrying::run(&settings, &wanted.source, wanted.json)
+            restore::retrying::run(&settings, &wanted)
         }
         Ok(Work::DeadLetters(settings, wanted)) => {
             settings.log_odd();

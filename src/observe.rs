@@ -3,7 +3,7 @@
 //! ```text
 //!  actors ──► board (atomics, no locks across await) ──┐
 //!  log ─────► recent remarks ──────────────────────────┼──► Snapshot ──► /metrics /status /readyz /
-//!  local state, volume ────────────────────────────────┘
+//!  local state, volume, the process itself ────────────┘
 //! ```
 //! The [`server`] lives on a thread of its own: whatever hangs elsewhere, it still answers, and says so.
 
@@ -15,6 +15,7 @@ mod page;
 pub mod remarks;
 pub mod server;
 pub mod snapshot;
+pub mod usage;
 
 use std::sync::Arc;
 

@@ -12,6 +12,7 @@ pub mod fault;
 pub mod layers;
 mod listen;
 pub mod logging;
+pub mod proxy;
 mod reader;
 mod restore;
 pub mod secret;
@@ -30,6 +31,7 @@ use actors::retry::RetryPolicy;
 pub use self::bucket::{AesState, Place, ReadingSide};
 pub use self::fault::{SettingFault, SettingFaults};
 pub use self::layers::{Environment, Layers};
+pub use self::proxy::{Proxies, Proxy};
 pub use self::restore::RestoreSettings;
 pub use self::secret::Secret;
 pub use self::sources::{Source, Sources};
@@ -222,8 +224,10 @@ impl SampleSettings {
     /// Every fault.
     pub fn for_samples(layers: &Layers) -> Result<Self, SettingFaults> {
         let mut reader = Reader::new(layers);
-        let settings = Common::read(&mut reader).map(|common| Self {
-            effective: Effective::new(layers, &common.sources, Vec::new()),
+        let common = Common::read(&mut reader);
+        let notes = reader.take_notes();
+        let settings = common.map(|common| Self {
+            effective: Effective::new(layers, &common.sources, notes),
             dispatcher: common.dispatcher,
             sources: common.sources,
             backup_id: common.backup_id,
@@ -297,6 +301,8 @@ impl Common {
         let attempts = reader.number("BK__RETRY_COUNT", 1..=100);
         let delay = reader.number("BK__RETRY_AVERAGE_DELAY_MS", 1..=60_000);
         let sources = sources(reader);
+        reader.refuse_proxies();
+        reader.note_proxies("the dispatcher", [&events, &streams]);
         Some(Self {
             dispatcher: DispatcherSettings {
                 events: events?,
@@ -338,6 +344,7 @@ fn bucket(reader: &mut Reader<'_>) -> Option<BucketSettings> {
             "the scheme of BK__EXTERNAL_BACKUP__ENDPOINT decides over BK__EXTERNAL_BACKUP__SECURE: {url}"
         ));
     }
+    reader.note_proxies("the bucket", [&endpoint]);
     let keys = keys(reader);
     let region = reader.required("BK__EXTERNAL_BACKUP__REGION", |text| {
         let known = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);

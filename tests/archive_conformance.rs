@@ -7,6 +7,7 @@ mod suite;
 use actors::encryption::AesKey;
 use actors::ports::Archive;
 use actors::ports::archive::Store;
+use actors::restore::listed_key::Form;
 use actors::testkit::FakeArchive;
 use actors::timestamp::Timestamp;
 use azul_backup::adapters::bucket::{S3Archive, S3Config};
@@ -89,6 +90,7 @@ impl OverS3 {
             std::fs::create_dir_all(folder.path().join(&place.bucket)).unwrap();
         }
         let side = ReadingSide {
+            prefer: Form::Plain,
             streams,
             events,
             aes_key: Some(Secret::new(KEY)),
@@ -142,6 +144,7 @@ impl Ground for OverS3 {
 
     fn without_key(&self) -> Box<dyn Archive> {
         let side = ReadingSide {
+            prefer: Form::Plain,
             aes_key: None,
             ..self.side.clone()
         };
@@ -206,6 +209,7 @@ async fn reading_asks_for_what_it_needs_and_creates_nothing() {
 async fn a_key_that_is_none_is_refused_and_not_shown() {
     let ground = OverS3::two_buckets();
     let side = ReadingSide {
+        prefer: Form::Plain,
         aes_key: Some(Secret::new("hunter2")),
         ..ground.side.clone()
     };

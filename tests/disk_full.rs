@@ -92,7 +92,10 @@ async fn local_state_goes_on_closes_and_opens_on_a_full_disk_with_its_reserve() 
     let reserve = root.join("reserve");
     let (state, volume) = open().unwrap();
     assert_eq!(reserve.metadata().unwrap().len(), 3 << 20);
-    for change in [Change::BatchJournaled(batch()), Change::BundleSealed(bundle())] {
+    for change in [
+        Change::BatchJournaled(batch(), Timestamp::from_micros(1)),
+        Change::BundleSealed(bundle()),
+    ] {
         state.record(change).await.unwrap();
     }
     let (mut acknowledged, mut number) = (HashSet::new(), 0);
@@ -105,7 +108,7 @@ async fn local_state_goes_on_closes_and_opens_on_a_full_disk_with_its_reserve() 
         .await;
     assert_eq!(named.map(|named| named.added), Ok(1), "nobody has made room");
     for change in [
-        Change::BundleWritten(bundle().key),
+        Change::BundleWritten(bundle().key, Timestamp::from_micros(1)),
         Change::BatchRemoved(batch().file.feed, batch().file.seq),
     ] {
         state.record(change).await.unwrap();

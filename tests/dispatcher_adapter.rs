@@ -17,6 +17,8 @@ mod recorded;
 mod recorded_writes;
 #[path = "dispatcher_adapter/tls.rs"]
 mod tls;
+#[path = "dispatcher_adapter/tunnel.rs"]
+mod tunnel;
 #[path = "dispatcher_adapter/upload.rs"]
 mod upload;
 

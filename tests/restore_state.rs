@@ -174,6 +174,7 @@ fn letter(event: u64) -> DeadLetter {
         store: Store::Events,
         key: "../../samples/binary/mapped/bundle".to_owned(),
         event: Some(event),
+        route: None,
         kafka_key: Some("key".to_owned()),
         reason: "refused".to_owned(),
         attempts: 1,

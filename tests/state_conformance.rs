@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use actors::ports::state::{Change, LocalState, PullMark};
+use actors::ports::state::{Change, FeedTimes, LocalState, PullMark};
 use actors::stream_id::StreamId;
 use actors::testkit::conformance::state::{self as promises, Reopen};
 use actors::timestamp::Timestamp;
@@ -167,6 +167,52 @@ async fn a_newer_or_missing_version_is_said() {
         error.contains("the row `queue/12345678` cannot be read"),
         "{error}"
     );
+}
+
+/// Rows as they were written before the times of feeds were noted.
+#[tokio::test]
+async fn a_state_without_the_times_of_feeds_is_opened_and_has_them_from_then_on() {
+    const BATCH: &str = r#"{"file":{"feed":"samples/binary/sourced","seq":7,"received":3},"bytes":1000,"contents":
+        {"version":{"known":"v6"},"events":10,"invalid":1,"bulk":{"start":100,"end":900},
+        "blocks":{"start":101,"end":899},"last":{"timestamp":9,"kafka_key":"key"}},"streams_named":true,"taken":0}"#;
+    const CLOSED: &str = r#"{"few":{"marks":0,"batches":1,"seals":0,"uploads":0},"names":0,
+        "streams":{"pending":0,"missing":0,"failed":0,"suspect_pulls":0}}"#;
+    let root = TempDir::new().unwrap();
+    fill(root.path(), 0).await;
+    with_database(root.path(), |rows| {
+        let key = [&b"batch/samples/binary/sourced/"[..], &7_u64.to_be_bytes()].concat();
+        rows.insert(key, BATCH).unwrap();
+        rows.insert("meta/closed", CLOSED).unwrap();
+    });
+    let state = SledState::open(root.path()).unwrap();
+    assert_eq!(state.feed_times(), Ok(vec![]));
+    let [row] = &state.batches().unwrap()[..] else {
+        panic!("{:?}", state.batches());
+    };
+    let journaled = Change::BatchJournaled(row.clone(), at(12));
+    state.record(journaled).await.unwrap();
+    state.close().await.unwrap();
+    let state = SledState::open(root.path()).unwrap();
+    let times = FeedTimes {
+        event: Some(at(12)),
+        ..FeedTimes::unknown(row.file.feed.clone())
+    };
+    assert_eq!(state.feed_times(), Ok(vec![times.clone()]));
+    // Times as they were noted before those of pulls were.
+    state.close().await.unwrap();
+    with_database(root.path(), |rows| {
+        let old = r#"{"feed":"samples/binary/sourced","event":12,"bundle":null}"#;
+        rows.insert("times/samples/binary/sourced", old).unwrap();
+    });
+    let state = SledState::open(root.path()).unwrap();
+    assert_eq!(state.feed_times(), Ok(vec![times]));
+    // The former version counts no times, and finds its own way through them.
+    state.close().await.unwrap();
+    with_database(root.path(), |rows| {
+        let closed = rows.get("meta/closed").unwrap().unwrap();
+        let closed: serde_json::Value = serde_json::from_slice(&closed).unwrap();
+        assert_eq!(closed, serde_json::from_str::<serde_json::Value>(CLOSED).unwrap());
+    });
 }
 
 #[tokio::test]

@@ -110,10 +110,10 @@ async fn back_up_a_batch(state: &SledState, seq: u64) {
     };
     for change in [
         Change::PullMarked(mark),
-        Change::BatchJournaled(row),
+        Change::BatchJournaled(row, at(1)),
         Change::StreamsNamed(feed.clone(), seq),
         Change::BundleSealed(bundle.clone()),
-        Change::BundleWritten(bundle.key),
+        Change::BundleWritten(bundle.key, at(2)),
         Change::BatchRemoved(feed, seq),
     ] {
         state.record(change).await.unwrap();

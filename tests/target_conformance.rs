@@ -13,6 +13,13 @@ use azul_backup::adapters::http::HttpTimeouts;
 use azul_backup::settings::BaseUrl;
 use sandbox::dispatcher::{Call, Config, Fault, SourceRules, StandInDispatcher};
 
+/// What the dispatcher says of an event that it cannot give to Kafka.
+const TOO_LARGE: &str = "message too large for kafka: 2 vs 1 bytes";
+
+/// What it passes on of Kafka's client.
+const NO_TOPIC: &str =
+    "kafka server: Request was for a topic or partition that does not exist on this broker";
+
 struct Sandbox {
     dispatcher: StandInDispatcher,
     target: AwcTarget,
@@ -110,17 +117,23 @@ async fn every_fault_on_order_is_met_as_the_real_one_would_be() {
         Published::AgedOff { .. }
     ));
     assert_eq!(received().len(), 4);
-    let Published::NotProduced { reason } = publish(Fault::Partial(1)).await.unwrap() else {
+    let Published::NotProduced { reason } = publish(Fault::Partial(1, TOO_LARGE)).await.unwrap() else {
         panic!("all was produced");
     };
     assert!(reason.contains("successfully submitted 1/2 events"), "{reason}");
     let published = sandbox.dispatcher.shared().published(&promises::feed());
     assert_eq!((published.0.len(), published.distinct().len()), (5, 2));
+    // What Kafka's client says is no fault of an event.
+    let found = publish(Fault::Partial(1, NO_TOPIC)).await.unwrap_err();
+    assert!(
+        found.is_transient() && found.to_string().contains(NO_TOPIC),
+        "{found}"
+    );
     let totals = sandbox.dispatcher.shared().publish_totals();
     let bytes = promises::bulk(&["a", "b"]).len() as u64;
     assert_eq!(
         (totals.requests, totals.bytes, totals.events),
-        (11, 11 * bytes, 5)
+        (12, 12 * bytes, 6)
     );
 }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::feed::{FeedFigures, FeedSigns};
 pub use self::tally::Tally;
 use crate::feed::Feed;
+use crate::ports::state::FeedTimes;
 
 /// The board of a backup. Clones share it; threads may differ.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +36,16 @@ impl Board {
         }
     }
 
+    /// What earlier starts noted of the feeds that are on it, told until there is something newer.
+    pub fn recall(&self, noted: impl IntoIterator<Item = FeedTimes>) {
+        let feeds = self.feeds();
+        for times in noted {
+            if let Some(signs) = feeds.get(&times.feed) {
+                signs.recall(&times);
+            }
+        }
+    }
+
     /// How all feeds stand, in their order.
     pub fn figures(&self) -> Vec<(Feed, FeedFigures)> {
         let feeds = self.feeds();
@@ -50,6 +61,40 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timestamp::Timestamp;
+
+    #[test]
+    fn what_earlier_starts_noted_is_told_of_feeds_that_are_on_it_until_there_is_something_newer() {
+        let [insert, delete] = Feed::of_system();
+        let board = Board::of([insert.clone()]);
+        let noted = |feed: &Feed| FeedTimes {
+            feed: feed.clone(),
+            event: Some(Timestamp::from_micros(1)),
+            bundle: Some(Timestamp::from_micros(2)),
+            pull: Some(Timestamp::from_micros(4)),
+            behind_since: Some(Timestamp::from_micros(3)),
+        };
+        board.recall([noted(&delete), noted(&insert)]);
+        let [(feed, told)] = &board.figures()[..] else {
+            panic!("{:?}", board.figures());
+        };
+        assert_eq!(feed, &insert);
+        assert_eq!(
+            (told.last_event, told.last_bundle),
+            (noted(feed).event, noted(feed).bundle)
+        );
+        assert_eq!(
+            (told.last_pull, told.behind_since),
+            (noted(feed).pull, noted(feed).behind_since)
+        );
+        assert_eq!((told.events, told.bundles), (0, 0));
+        board.feed(&insert).bundle_written();
+        let newer = board.feed(&insert).figures().last_bundle;
+        board.recall([noted(&insert)]);
+        let told = board.feed(&insert).figures();
+        assert_eq!((told.last_event, told.last_bundle), (noted(&insert).event, newer));
+        assert!(newer > noted(&insert).bundle);
+    }
 
     #[test]
     fn feeds_that_are_not_configured_come_onto_it_and_are_told_apart() {

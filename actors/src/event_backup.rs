@@ -15,11 +15,12 @@
 //! put aside (`rescue`). Only local state that does not work, or a file that can be neither read nor moved, ends the
 //! program, in good order.
 //!
-//! Others see how it goes on the [`board`](crate::board).
+//! Others see how it goes on the [`board`](crate::board); what of it a restart must go on telling is noted (`noting`).
 
 mod bundling;
 mod delivery;
 mod naming;
+mod noting;
 mod pace;
 mod pull;
 mod pulling;
@@ -40,10 +41,11 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::time::Instant;
 
+pub use self::noting::keep_noting;
 use self::pace::Pace;
 use self::quiesce::Ends;
 pub use self::quiesce::{AskFeedStanding, FeedStanding, OpenPull, PullStanding, Quiesce, Quiesced};
-pub use self::recovery::{Leftovers, recover};
+pub use self::recovery::{Leftovers, recall, recover};
 pub use self::terms::{FeedPorts, FeedRules};
 use self::writing::remove;
 use crate::board::feed::{FeedSigns, FeedWork, HeldUp};

@@ -24,6 +24,17 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Transient,
+        Self::Missing,
+        Self::Rejected,
+        Self::Corrupt,
+        Self::Lapsed,
+        Self::NoRoom,
+        Self::Cancelled,
+    ];
+
     /// In one word, for figures.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -47,7 +47,11 @@ struct Taken {
 
 impl Taken {
     fn all(&self) -> u64 {
-        self.finished + self.aside + self.incoming.values().sum::<u64>()
+        self.finished + self.aside + self.reserved()
+    }
+
+    fn reserved(&self) -> u64 {
+        self.incoming.values().sum()
     }
 }
 
@@ -129,6 +133,12 @@ impl JournalRoom {
     /// Bytes of finished batches in the journal.
     pub fn used(&self) -> u64 {
         self.0.taken.borrow().finished
+    }
+
+    /// Bytes that pulls under way have taken: of each as many as its answer is expected to have, or has by now. With those
+    /// [used](Self::used) and those put [aside](Self::aside) they are what finds its bound at [the most](Self::most).
+    pub fn reserved(&self) -> u64 {
+        self.0.taken.borrow().reserved()
     }
 
     /// The most bytes that have been in it or reserved.
@@ -249,6 +259,7 @@ mod tests {
         assert!(!room.is_short());
         let mut waiting = Box::pin(room.reserve(1));
         assert!(waiting.as_mut().now_or_never().is_none(), "full");
+        assert_eq!(room.used() + room.reserved(), room.most(), "and is seen to be");
         assert!(room.is_short());
         drop(waiting);
         second.take(40).await;

@@ -10,8 +10,8 @@ use crate::feed::Feed;
 use crate::object_writer::UploadLog;
 use crate::ports::LocalState;
 use crate::ports::state::{
-    BatchRow, Change, FailedStream, MissingStream, NamedStreams, OpenUpload, PendingStream, PullMark,
-    PutBack, Revived, SealedBundle, StateCounts, StateFault, SuspectFeed, SuspectSpan,
+    BatchRow, Change, FailedStream, FeedTimes, MissingStream, NamedStreams, OpenUpload, PendingStream,
+    PullMark, PutBack, Revived, SealedBundle, StateCounts, StateFault, SuspectFeed, SuspectSpan,
 };
 use crate::stream_id::StreamId;
 use crate::timestamp::Timestamp;
@@ -107,6 +107,10 @@ impl LocalState for PatientState {
 
     fn sealed(&self) -> Result<Vec<SealedBundle>, StateFault> {
         self.0.sealed()
+    }
+
+    fn feed_times(&self) -> Result<Vec<FeedTimes>, StateFault> {
+        self.0.feed_times()
     }
 
     fn pending_from(&self, from: u64, limit: usize) -> Result<Vec<PendingStream>, StateFault> {

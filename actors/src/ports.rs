@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod bucket;
 pub mod dispatcher;
+pub mod feed_times;
 pub mod journal;
 pub mod restore_state;
 pub mod state;

@@ -11,6 +11,8 @@
 //!   completed upload an entity tag and a HEAD that finds the right size, a listing the names of what was asked
 //!   for; an `<Error>` or a web page is a fault whatever its status is.
 //! * What restore reads ([`S3Archive`]) is never written to, and nothing is created for it.
+//! * A proxy that the environment names for the server is used ([`Proxies`](crate::settings::Proxies)); what it answers
+//!   itself is told as such.
 //! * An error tells the bucket's code and message, never a secret.
 //!
 //! A connection lives on the runtime that opened it, so that a client shared by several hangs: every thread makes
@@ -19,6 +21,7 @@
 mod archive;
 mod body;
 mod client;
+mod connection;
 mod fault;
 mod inspection;
 mod listing;
@@ -39,8 +42,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::adapters::http::HttpTimeouts;
-use crate::settings::BaseUrl;
-use crate::settings::Secret;
+use crate::settings::{BaseUrl, BucketSettings, Secret};
 pub use archive::S3Archive;
 use client::S3;
 pub use inspection::{BucketInspector, FirstPage, Inspected};
@@ -65,6 +67,19 @@ pub struct S3Config {
 }
 
 impl S3Config {
+    /// Of the bucket that the settings name.
+    pub fn of(bucket: &BucketSettings, timeouts: HttpTimeouts) -> Self {
+        Self {
+            endpoint: bucket.endpoint.clone(),
+            region: bucket.region.clone(),
+            streams_bucket: bucket.streams.clone(),
+            events_bucket: bucket.events.clone(),
+            access_key: bucket.access_key.clone(),
+            secret_key: bucket.secret_key.clone(),
+            timeouts,
+        }
+    }
+
     fn bucket_of(&self, key: &ObjectKey) -> &str {
         match key {
             ObjectKey::Stream(_) => &self.streams_bucket,
@@ -82,7 +97,7 @@ impl S3Bucket {
     /// Opens nothing yet; for the runtime that calls it.
     ///
     /// # Errors
-    /// The certificates that are to be trusted cannot be read.
+    /// What certificates, or proxies, the environment names is of no use.
     pub fn new(config: S3Config) -> Result<Self, Fault> {
         Self::noting(config, Progress::default())
     }

@@ -10,6 +10,8 @@
 //!   says, or, if it came chunked, when it ends with the closing delimiter of its multipart: awc does not tell a
 //!   chunked body that broke off from one that ended.
 //! * Downloads use connections that are kept alive. One that turns out to be closed is replaced at once, once.
+//! * A proxy that the environment names for the dispatcher is used ([`Proxies`]), as a tunnel: it neither sees nor
+//!   repeats a pull. Without a tunnel nothing was sent, and a pull is refused.
 //! * Redirects are not followed: nothing is sent to a host that is not in the settings. Bodies are taken as they
 //!   are, never decompressed.
 //!
@@ -21,6 +23,7 @@ mod answer;
 mod connection;
 mod download;
 mod exists;
+mod probe;
 mod publish;
 mod pull;
 mod request;
@@ -31,6 +34,7 @@ mod target;
 mod upload;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::fault::Fault;
 use actors::ports::{AnswerSink, ByteStream, Dispatcher, Pull, PullAnswer, PullFault};
@@ -40,8 +44,8 @@ use awc::{Client, Connector};
 use url::Url;
 
 use crate::adapters::http::{HttpTimeouts, MeasuredBody, install_tls_provider};
-use crate::settings::BaseUrl;
-use connection::EarlyAnswer;
+use crate::settings::{BaseUrl, Proxies};
+use connection::{Dialer, EarlyAnswer};
 
 pub use survey::RootAnswer;
 pub use target::{AwcTarget, TargetConfig};
@@ -78,7 +82,7 @@ impl AwcDispatcher {
     /// Opens nothing yet; for the thread that calls it.
     ///
     /// # Errors
-    /// The certificates that are to be trusted cannot be read.
+    /// What certificates, or proxies, the environment names is of no use.
     pub fn new(config: DispatcherConfig) -> Result<Self, Fault> {
         const SETUP: &str = "set up HTTP client";
         install_tls_provider();
@@ -93,9 +97,11 @@ impl AwcDispatcher {
         };
         let tls = hyper_tls::client_config()
             .map_err(|error| Fault::rejected(SETUP, config.events.as_str(), error))?;
+        let proxies =
+            Proxies::of_process().map_err(|faults| Fault::rejected(SETUP, config.events.as_str(), faults))?;
         Ok(Self {
-            pulls: client(&target.timeouts, &tls, None),
-            downloads: client(&target.timeouts, &tls, None),
+            pulls: client(&target.timeouts, &tls, &proxies, None),
+            downloads: client(&target.timeouts, &tls, &proxies, None),
             target,
         })
     }
@@ -124,12 +130,25 @@ impl AwcDispatcher {
     }
 }
 
+/// By so much later awc's own time-out would end a connection: ours, which comes first, says more.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
 /// With `early`, its connections look out for answers that come before all is sent; it serves one request then.
-fn client(timeouts: &HttpTimeouts, tls: &Arc<rustls::ClientConfig>, early: Option<EarlyAnswer>) -> Client {
+fn client(
+    timeouts: &HttpTimeouts,
+    tls: &Arc<rustls::ClientConfig>,
+    proxies: &Arc<Proxies>,
+    early: Option<EarlyAnswer>,
+) -> Client {
+    let dialer = Dialer {
+        proxies: proxies.clone(),
+        patience: timeouts.connect,
+        early,
+    };
     let connector = Connector::new()
-        .connector(connection::connector(early))
+        .connector(dialer)
         .rustls_0_23(tls.clone())
-        .timeout(timeouts.connect)
+        .timeout(timeouts.connect + A_MOMENT)
         .handshake_timeout(timeouts.connect)
         // How much is asked for at once is bounded by feeds and workers, not here: a pull that waits for a
         // permit of the pool would spend its time-out before it is sent.

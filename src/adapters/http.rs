@@ -1,6 +1,7 @@
 //! What both HTTP adapters share: time-outs, bodies that are measured, and answers turned into text for people.
 
 mod body;
+mod route;
 mod text;
 
 use std::sync::Once;
@@ -10,6 +11,7 @@ use actors::fault_point::hurried;
 
 pub(crate) use body::Chunks;
 pub use body::MeasuredBody;
+pub(crate) use route::{ProxyFault, Route};
 pub(crate) use text::{excerpt, without_credentials};
 
 /// How long an adapter waits. Nothing waits for ever.

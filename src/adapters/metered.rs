@@ -199,6 +199,10 @@ impl<P: Target> Target for Metered<P> {
         self.meter.dispatcher(Method::Upload, received).await
     }
 
+    async fn probe(&self, sent: Store) -> Result<(), Fault> {
+        self.port.probe(sent).await
+    }
+
     async fn exists(&self, stream: &StreamId) -> Result<bool, Fault> {
         self.meter
             .dispatcher(Method::Exists, self.port.exists(stream))

@@ -5,7 +5,7 @@
 //! * The rows of one change are written in an order in which every prefix can be finished: `mend` does so at the
 //!   next start. Changes take effect in the order in which they are recorded.
 //! * State that cannot be read is never taken for empty: see [`OpenError`]. Rows that sled has lost from a damaged file
-//!   without a word are missed at the next start: all of them after an orderly end, the latest after any.
+//!   without a word are missed at the next start: all that something depends on after an orderly end, the latest after any.
 //! * The database takes a few MiB, and about twice its rows where there are many; what a peak of rows took is given
 //!   back while the program works on.
 //! * A full disk is [`StateFault::Full`](actors::ports::StateFault::Full), after the reserve of the

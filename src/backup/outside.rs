@@ -36,15 +36,7 @@ impl Outside {
                 streams_consumer: settings.stream_consumer(),
                 timeouts,
             },
-            bucket: S3Config {
-                endpoint: settings.bucket.endpoint.clone(),
-                region: settings.bucket.region.clone(),
-                streams_bucket: settings.bucket.streams.clone(),
-                events_bucket: settings.bucket.events.clone(),
-                access_key: settings.bucket.access_key.clone(),
-                secret_key: settings.bucket.secret_key.clone(),
-                timeouts,
-            },
+            bucket: S3Config::of(&settings.bucket, timeouts),
         }
     }
 

@@ -17,12 +17,12 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Goes on for as long as the process does.
 pub(super) fn keep_showing(board: &BackupBoard, ports: &FeedPorts, sled: &SledState, volume: &Arc<Volume>) {
-    board.counted(ports.state.counts(), &ports.room);
+    count(board, ports);
     let (counted, ports) = (board.clone(), ports.clone());
     actix_rt::spawn(async move {
         loop {
             tokio::time::sleep(EVERY).await;
-            counted.counted(ports.state.counts(), &ports.room);
+            count(&counted, &ports);
         }
     });
     let (looked, sled, volume) = (board.clone(), sled.clone(), Arc::clone(volume));
@@ -39,6 +39,12 @@ pub(super) fn keep_showing(board: &BackupBoard, ports: &FeedPorts, sled: &SledSt
             tokio::time::sleep(EVERY).await;
         }
     });
+}
+
+/// What is known without a look at the disk.
+fn count(board: &BackupBoard, ports: &FeedPorts) {
+    board.suspected(&ports.state.suspect_feeds());
+    board.counted(ports.state.counts(), &ports.room);
 }
 
 fn look(sled: &SledState, volume: &Volume) -> Result<Shelf, StateFault> {

@@ -26,7 +26,7 @@ pub struct Restore {
     pub model: Vec<Model>,
 
     /// Only events that happened then or later: 2025-07-30T06:02:59Z, or 2025-07-30 for its midnight, UTC. No streams
-    /// then, as for --action.
+    /// then, as for --action. Bundles are chosen by the time in their names, and a day more.
     #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "Selection")]
     pub since: Option<Timestamp>,
 
@@ -34,6 +34,12 @@ pub struct Restore {
     /// is July.
     #[arg(long, value_name = "TIME", value_parser = moment, help_heading = "Selection")]
     pub until: Option<Timestamp>,
+
+    /// With --since or --until: read every bundle of the feeds, whatever time its name tells, and go by the events alone.
+    /// Needed for the backup of an Azul that was itself restored once, where events of any time may lie in any bundle.
+    /// Takes as long as to restore all events.
+    #[arg(long, help_heading = "Selection")]
+    pub read_every_bundle: bool,
 
     /// Only streams of this label; may be given several times. No events then, unless an option above asks for some.
     #[arg(long, value_parser = selection::label, help_heading = "Selection")]
@@ -107,14 +113,18 @@ A restore that was stopped, by a signal too, goes on where it was when it is sta
 dispatcher and selection; one that was finished is never gone on with. What cannot be put back is kept in local \
 state with its reason and stops nothing else: `azul-backup dead-letters` lists it.
 
+--since and --until go by the time of each event. In a bundle of a model version that is not known here events cannot be \
+told apart: it is taken whole where they touch the day, in UTC, of its name, and left out otherwise; the log says so.
+
 --plan prints a table, or with --json one object: selection, notes, streams (labels of each source), feeds, resume, \
-left_out, unreadable, odd, exit.
+left_out, left_folders, stray_keys, unreadable, odd, exit. It ends as the restore would, as far as listings tell.
 
 Exit codes:
   0  everything that was planned is restored and was verified; with --plan: nothing is against it
   1  stopped early, also by a signal: the next start goes on
-  1  a bucket is missing, not readable, or, without --allow-empty, empty for a source that was asked
-     for; with --plan too
+  1  a URL of the dispatcher or a bucket that is needed is unfit: nothing was sent
+  1  without --allow-empty: the bucket is empty for a source that was asked for. All else is
+     restored, and the next start sends none of it again
   2  the settings or the command line are of no use: nothing was started
   3  finished, but something was dead-lettered or refused
 

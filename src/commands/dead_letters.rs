@@ -28,7 +28,7 @@ pub fn run(settings: &StateSettings, wanted: &DeadLetters) -> Exit {
 }
 
 /// Whether the command is about this letter.
-fn is_wanted(wanted: &DeadLetters, letter: &DeadLetter) -> bool {
+pub(crate) fn is_wanted(wanted: &DeadLetters, letter: &DeadLetter) -> bool {
     let source = letter.key.split('/').next().unwrap_or_default();
     wanted.source.is_empty() || wanted.source.iter().any(|name| name.as_str() == source)
 }

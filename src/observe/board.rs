@@ -19,7 +19,8 @@ use actors::timestamp::Timestamp;
 pub use self::backup::{BackupBoard, Shelf};
 pub use self::restore::RestoreBoard;
 use super::snapshot::{Doing, Snapshot};
-use super::{metrics, remarks};
+use super::usage::Usage;
+use super::{Source, metrics, remarks};
 use crate::adapters::metered::Meter;
 
 /// Makes the text of all metrics.
@@ -27,7 +28,7 @@ pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What both modes show.
 #[derive(Debug)]
-struct Process {
+pub struct Process {
     mode: Doing,
     backup_id: String,
     started: Timestamp,
@@ -35,6 +36,47 @@ struct Process {
     retries: Tally,
     meter: Meter,
     milestones: Mutex<Milestones>,
+}
+
+/// Where a process shows how it stands, whatever its mode.
+pub trait ProcessBoard: Clone + Send + Sync + 'static {
+    /// What both modes show.
+    fn process(&self) -> &Process;
+
+    /// How it stands now.
+    fn snapshot(&self) -> Snapshot;
+
+    /// Where requests are noted.
+    fn meter(&self) -> &Meter {
+        &self.process().meter
+    }
+
+    /// Local state is open.
+    fn state_opened(&self) {
+        self.process().milestones().opened = true;
+    }
+
+    /// All feeds have started, or the restore has begun.
+    fn begun(&self) {
+        self.process().milestones().begun = true;
+    }
+
+    /// A signal came before that.
+    fn start_given_up(&self) {
+        self.process().milestones().given_up = true;
+    }
+
+    /// What takes snapshots of it.
+    fn source(&self) -> Source {
+        let board = self.clone();
+        Arc::new(move || board.snapshot())
+    }
+
+    /// What makes the text of its metrics.
+    fn metrics(&self) -> RenderMetrics {
+        let (board, durations) = (self.clone(), self.meter().durations.clone());
+        Arc::new(move || metrics::render(&board.snapshot(), &durations))
+    }
 }
 
 /// How far the start has come.
@@ -57,10 +99,6 @@ impl Process {
             meter: Meter::default(),
             milestones: Mutex::default(),
         }
-    }
-
-    fn reached(&self, milestone: impl FnOnce(&mut Milestones)) {
-        milestone(&mut self.milestones());
     }
 
     fn milestones(&self) -> MutexGuard<'_, Milestones> {
@@ -113,6 +151,7 @@ impl Process {
             stage: self.stage(),
             not_ready: self.not_ready(),
             last_sign_of_life_seconds: since_answers.map(|since| since.as_secs_f64()),
+            process: Usage::now(),
             sources,
             backup: None,
             restore: None,
@@ -121,12 +160,6 @@ impl Process {
             recent: remarks::latest().all(),
         }
     }
-}
-
-/// The text of the metrics of a board whose snapshots `source` takes.
-fn render_metrics(source: super::Source, meter: &Meter) -> RenderMetrics {
-    let durations = meter.durations.clone();
-    Arc::new(move || metrics::render(&source(), &durations))
 }
 
 #[cfg(test)]
@@ -144,9 +177,9 @@ mod tests {
             not_ready,
             ["local state is not open yet", "feeds have not started"]
         );
-        process.reached(|start| start.opened = true);
+        process.milestones().opened = true;
         assert_eq!(stands().1, ["feeds have not started"]);
-        process.reached(|start| start.begun = true);
+        process.milestones().begun = true;
         pulse.beat(Stage::Running);
         assert_eq!(stands(), ("running".to_owned(), vec![]));
         pulse.beat(Stage::Events);
@@ -161,7 +194,7 @@ mod tests {
     #[test]
     fn an_end_before_the_start_was_over_is_told() {
         let process = Process::new(Doing::Restore, "1", Pulse::default(), Tally::default());
-        process.reached(|start| start.given_up = true);
+        process.milestones().given_up = true;
         let not_ready = process.not_ready();
         assert!(not_ready[0].starts_with("shutting down"), "{not_ready:?}");
         assert!(not_ready.contains(&"the restore has not begun".to_owned()));

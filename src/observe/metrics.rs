@@ -1,7 +1,7 @@
 //! `/metrics`: a [`Snapshot`] in Prometheus' text format.
 //!
 //! # The contract
-//! * The names of [`NAMES`] and no others; what is not known has no series, rather than one that is zero.
+//! * The names of [`NAMES`] and no others, those that every Prometheus client has of its process among them; what is not known has no series, rather than one that is zero.
 //! * Counters never decrease while the process lives.
 //! * The number of series is bounded: labels are sources and feeds of the settings (whatever else there is becomes
 //!   `(other)`), words of this program, and at most [`MOST_STREAMS`] names of streams.
@@ -15,6 +15,7 @@ mod restore;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder as _, TextEncoder};
 
+use self::feeds::ToldFeed;
 use super::durations::{self, Durations};
 use super::snapshot::Snapshot;
 
@@ -23,8 +24,9 @@ pub const MOST_STREAMS: usize = 100;
 
 /// The text of all metrics.
 pub fn render(snapshot: &Snapshot, durations: &Durations) -> String {
+    let scrape = Scrape::of(snapshot);
     let families = FAMILIES.iter().copied().flatten();
-    let mut families: Vec<_> = families.filter_map(|family| family.of(snapshot)).collect();
+    let mut families: Vec<_> = families.filter_map(|family| family.of(&scrape)).collect();
     families.extend(durations.families());
     let mut text = Vec::new();
     if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
@@ -66,13 +68,31 @@ const fn count() -> usize {
     count
 }
 
+/// A snapshot, and what many families need of it, reckoned once.
+struct Scrape<'a> {
+    snapshot: &'a Snapshot,
+    feeds: Vec<ToldFeed<'a>>,
+}
+
+impl<'a> Scrape<'a> {
+    fn of(snapshot: &'a Snapshot) -> Self {
+        Self {
+            snapshot,
+            feeds: feeds::told(snapshot),
+        }
+    }
+}
+
+/// What makes the series of a family.
+type Tell = fn(&Scrape<'_>) -> Vec<Series>;
+
 /// A name with all its series.
 struct Family {
     name: &'static str,
     /// What it says, and in which unit.
     help: &'static str,
     kind: MetricType,
-    series: fn(&Snapshot) -> Vec<Series>,
+    tell: Tell,
 }
 
 /// One value and what tells it from the others of its family.
@@ -83,29 +103,26 @@ struct Series {
 }
 
 impl Family {
-    const fn counter(name: &'static str, help: &'static str, series: fn(&Snapshot) -> Vec<Series>) -> Self {
-        let kind = MetricType::COUNTER;
-        Self {
-            name,
-            help,
-            kind,
-            series,
-        }
+    const fn counter(name: &'static str, help: &'static str, tell: Tell) -> Self {
+        Self::new(MetricType::COUNTER, name, help, tell)
     }
 
-    const fn gauge(name: &'static str, help: &'static str, series: fn(&Snapshot) -> Vec<Series>) -> Self {
-        let kind = MetricType::GAUGE;
+    const fn gauge(name: &'static str, help: &'static str, tell: Tell) -> Self {
+        Self::new(MetricType::GAUGE, name, help, tell)
+    }
+
+    const fn new(kind: MetricType, name: &'static str, help: &'static str, tell: Tell) -> Self {
         Self {
             name,
             help,
             kind,
-            series,
+            tell,
         }
     }
 
     /// `None` where there is nothing to tell.
-    fn of(&self, snapshot: &Snapshot) -> Option<MetricFamily> {
-        let series = (self.series)(snapshot);
+    fn of(&self, scrape: &Scrape<'_>) -> Option<MetricFamily> {
+        let series = (self.tell)(scrape);
         let metrics: Vec<_> = series
             .into_iter()
             .map(|series| series.metric(self.kind))

@@ -14,7 +14,7 @@
 //! # `/status` is an interface
 //! Names stay, and what is added later is to be ignored by who does not know it. Times are RFC 3339 in UTC, durations
 //! seconds, sizes bytes; `null` is *not known*, never zero. A backup has `backup`, a restore `restore`; the other one is
-//! `null`. The README shows one.
+//! `null`. The README shows one (a test holds its names against what is told).
 //!
 //! # It always answers
 //! It is a thread of its own with a runtime of its own, so it still answers when the actors' thread is blocked, and says

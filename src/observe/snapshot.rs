@@ -14,6 +14,8 @@ use actors::statistics::SourceFigures;
 use actors::timestamp::{Timestamp, rfc3339, rfc3339_or_null};
 use serde::Serialize;
 
+use super::usage::Usage;
+
 /// What the program does, for labels and people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -45,6 +47,8 @@ pub struct Snapshot {
     pub not_ready: Vec<String>,
     /// How long ago the actors last answered each other, in seconds; `null` before the first time.
     pub last_sign_of_life_seconds: Option<f64>,
+    /// What the process takes of the machine.
+    pub process: Usage,
     /// Figures per source; of the backup only, `(other)` stands for all that are not configured.
     pub sources: BTreeMap<String, SourceFigures>,
     /// Of a backup; `null` before local state is open.
@@ -80,8 +84,11 @@ pub struct BackupStanding {
     pub streams: StreamBacklog,
     /// What has been received and is not in the bucket.
     pub journal: JournalStatus,
-    /// Pulls that may have cost events and that nothing has made good.
+    /// Spans of pulls that may have cost events and that nothing has made good: those of a feed that came one after the
+    /// other for the same reason are one.
     pub suspect_pulls: u64,
+    /// The pulls in these spans.
+    pub suspect_pulls_in_all: u64,
 }
 
 /// How a feed stands.
@@ -94,16 +101,16 @@ pub struct FeedStatus {
     /// Whether the dispatcher said `ready` with its last answer; `null` before the first.
     pub ready: Option<bool>,
     /// Since when answers have come back with as many events as were asked for, or pulls have failed or waited for
-    /// room: the feed is behind. `null`: it is caught up. The dispatcher does not tell a lag.
+    /// room: the feed is behind, in this start and earlier ones. `null`: it is caught up. The dispatcher does not tell a lag.
     #[serde(serialize_with = "rfc3339_or_null")]
     pub behind_since: Option<Timestamp>,
-    /// When an event last became durable here.
+    /// When an event last became durable here, in this start or an earlier one.
     #[serde(serialize_with = "rfc3339_or_null")]
     pub last_event: Option<Timestamp>,
-    /// When a bundle was last written to the bucket; `null` if not since the start.
+    /// When a bundle was last written to the bucket, in this start or an earlier one.
     #[serde(serialize_with = "rfc3339_or_null")]
     pub last_bundle: Option<Timestamp>,
-    /// When a pull last came back complete, with or without events.
+    /// When a pull last came back complete, with or without events, in this start or an earlier one.
     #[serde(serialize_with = "rfc3339_or_null")]
     pub last_pull: Option<Timestamp>,
     /// When the oldest event that is in the journal and not in the bucket was received.
@@ -145,12 +152,16 @@ pub struct StreamBacklog {
 /// What lies in the journal, and on what.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct JournalStatus {
-    /// Bytes in it.
+    /// Bytes of answers that it has received whole, and that are not all in the bucket.
     pub bytes: u64,
-    /// Bytes that it may have.
-    pub max_bytes: u64,
+    /// Bytes of room that pulls under way have taken: of each as many as its answer is expected to have, or has by now.
+    pub reserved_bytes: u64,
     /// Bytes of answers that could not be understood and were put aside.
     pub aside_bytes: u64,
+    /// The sum of these three: a feed waits where its next answer finds no room beside it.
+    pub taken_bytes: u64,
+    /// Bytes that this sum may have.
+    pub max_bytes: u64,
     /// Bytes free on the volume of local state; `null` if it cannot be asked.
     pub volume_free_bytes: Option<u64>,
     /// Bytes of that volume.
@@ -168,9 +179,11 @@ pub struct RestoreStanding {
     pub bytes_total: Option<u64>,
     /// Until it is done, at the rate of the last minutes; `null` while nobody can tell.
     pub eta_seconds: Option<f64>,
-    /// When an object last came to its end.
+    /// When an object last came to its end or was looked at, or a page of the bucket was listed.
     #[serde(serialize_with = "rfc3339_or_null")]
     pub last_progress: Option<Timestamp>,
+    /// Which start of this restore this is, counted from 1; `null` before local state is open.
+    pub starts: Option<u32>,
     /// Objects and events that could not be put back.
     pub dead_letters: u64,
     /// The sentence that it ended with.

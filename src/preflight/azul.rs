@@ -80,9 +80,7 @@ pub async fn check(terms: &Terms, reachable: &Reachable) -> Vec<Outcome> {
 async fn of_root(trial: Trial, dispatcher: &AwcDispatcher, of_streams: bool) -> Outcome {
     const ADVICE: &str = "check BK__DISPATCHER_EVENTS and BK__DISPATCHER_STREAMS: host, port, and whether a path belongs to it";
     match dispatcher.root(of_streams).await {
-        Ok(answer) if answer.text.contains("Azul Dispatcher") => {
-            trial.passed(format_args!("it says `{}`", answer.text))
-        }
+        Ok(answer) if answer.is_of_a_dispatcher() => trial.passed(format_args!("it says `{}`", answer.text)),
         Ok(answer) if answer.text.starts_with('<') || answer.content_type.contains("html") => trial.failed(
             format_args!(
                 "a web page answers, as that of a proxy, not the dispatcher: {}",

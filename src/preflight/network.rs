@@ -16,6 +16,8 @@ use tokio::time::timeout;
 use super::certificate;
 use super::check::{Check, Outcome, Trial};
 use super::terms::Server;
+use crate::adapters::http::Route;
+use crate::settings::Proxies;
 
 /// How long a name, a connection and a handshake may take, each.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,9 +28,14 @@ const SOON: i64 = 14;
 /// What is known of a server: why nothing can be asked of it, if so.
 pub type Reachable = BTreeMap<Server, Result<(), String>>;
 
-/// Looks up every host, connects to every server.
+/// Looks up every host, connects to every server: to the proxy where there is one on the way, which alone has to know
+/// the server's name then.
 pub async fn check(servers: &[Server]) -> (Vec<Outcome>, Reachable) {
-    let mut hosts: Vec<&str> = servers.iter().map(|server| server.host.as_str()).collect();
+    let servers: Vec<(&Server, Option<Route>)> = servers.iter().map(|server| (server, way(server))).collect();
+    let mut hosts: Vec<&str> = servers
+        .iter()
+        .map(|(server, way)| dialled(server, way.as_ref()).0)
+        .collect();
     hosts.sort_unstable();
     hosts.dedup();
     let found = join_all(hosts.iter().map(|host| look_up(host))).await;
@@ -38,18 +45,38 @@ pub async fn check(servers: &[Server]) -> (Vec<Outcome>, Reachable) {
         outcomes.push(outcome);
         addresses.insert(host.to_owned(), found);
     }
-    let connected = join_all(servers.iter().map(|server| {
-        let found = addresses.get(&server.host).cloned().unwrap_or_default();
-        connect(server, found)
+    let connected = join_all(servers.iter().map(|(server, way)| {
+        let found = addresses
+            .get(dialled(server, way.as_ref()).0)
+            .cloned()
+            .unwrap_or_default();
+        connect(server, way.as_ref(), found)
     }));
     let mut reachable = Reachable::new();
-    for (server, outcome) in servers.iter().zip(connected.await) {
+    for ((server, _), outcome) in servers.iter().zip(connected.await) {
         let works = !matches!(outcome.result, super::Verdict::Failed | super::Verdict::NotTried);
         let why = format!("there is no connection to {}", server.authority());
-        reachable.insert(server.clone(), works.then_some(()).ok_or(why));
+        reachable.insert((*server).clone(), works.then_some(()).ok_or(why));
         outcomes.push(outcome);
     }
     (outcomes, reachable)
+}
+
+/// Through which proxy, if any. Settings that are at fault have been told before anything is checked.
+fn way(server: &Server) -> Option<Route> {
+    let proxies = Proxies::of_process().ok()?;
+    Route::to(&proxies, server.secure, &server.host, server.port)
+}
+
+/// Host, without brackets, and port of the connection that is opened.
+fn dialled<'a>(server: &'a Server, way: Option<&'a Route>) -> (&'a str, u16) {
+    match way.map(Route::proxy) {
+        Some(proxy) => {
+            let host = proxy.host().trim_start_matches('[').trim_end_matches(']');
+            (host, proxy.port())
+        }
+        None => (&server.host, server.port),
+    }
 }
 
 async fn look_up(host: &str) -> (Outcome, Vec<IpAddr>) {
@@ -86,43 +113,74 @@ async fn look_up(host: &str) -> (Outcome, Vec<IpAddr>) {
     }
 }
 
-async fn connect(server: &Server, addresses: Vec<IpAddr>) -> Outcome {
+async fn connect(server: &Server, way: Option<&Route>, addresses: Vec<IpAddr>) -> Outcome {
     let authority = server.authority();
     let with = if server.secure { ", with TLS" } else { "" };
+    let through = way.map_or_else(String::new, |way| format!(", through the proxy {}", way.proxy()));
     let trial = Trial::new(
         Check::Connection,
         &authority,
-        format_args!("connect to {authority}{with}"),
+        format_args!("connect to {authority}{with}{through}"),
     );
+    let (host, port) = dialled(server, way);
     if addresses.is_empty() {
-        return trial.not_tried(format_args!("{} has no address", server.host));
+        return trial.not_tried(format_args!("{host} has no address"));
     }
-    let addresses: Vec<SocketAddr> = addresses.iter().map(|ip| (*ip, server.port).into()).collect();
-    let tcp = match timeout(PATIENCE, TcpStream::connect(&addresses[..])).await {
+    let addresses: Vec<SocketAddr> = addresses.iter().map(|ip| (*ip, port).into()).collect();
+    let mut tcp = match timeout(PATIENCE, TcpStream::connect(&addresses[..])).await {
         Ok(Ok(tcp)) => tcp,
-        Ok(Err(error)) => {
-            let found = match error.kind() {
-                io::ErrorKind::ConnectionRefused => "nobody listens there (connection refused)".to_owned(),
-                _ => error.to_string(),
-            };
-            return trial.failed(found, "check host and port, and whether the server runs");
-        }
+        Ok(Err(error)) => return no_connection(trial, way, &error),
         Err(_) => {
             let found = format!("no answer within {PATIENCE:?}");
             let advice = "check host and port, and whether a firewall or a NetworkPolicy drops the packets";
-            return trial.failed(found, advice);
+            return trial.failed(found, advice_for(way, advice));
         }
     };
     let peer = tcp
         .peer_addr()
         .map_or_else(|_| authority.clone(), |peer| peer.to_string());
-    match server.secure {
-        false => trial.passed(format_args!("TCP to {peer}; plain HTTP, without TLS")),
-        true => shake_hands(trial, server, tcp, &peer).await,
+    let Some(way) = way else {
+        return match server.secure {
+            false => trial.passed(format_args!("TCP to {peer}; plain HTTP, without TLS")),
+            true => shake_hands(trial, server, tcp, &format!("TCP to {peer}")).await,
+        };
+    };
+    let variable = way.proxy().variable();
+    if !server.secure {
+        // The bucket's requests are given to the proxy whole; that it opens tunnels to this port is not needed for them.
+        return trial.passed(format_args!(
+            "TCP to the proxy {peer} ({variable}); plain HTTP, without TLS"
+        ));
+    }
+    match timeout(PATIENCE, way.open(&mut tcp)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(fault)) => return trial.failed(fault, advice_for(Some(way), "check the proxy")),
+        Err(_) => return trial.failed(way.late(PATIENCE), advice_for(Some(way), "check the proxy")),
+    }
+    let found = format!("a tunnel through the proxy {peer} ({variable})");
+    shake_hands(trial, server, tcp, &found).await
+}
+
+fn no_connection(trial: Trial, way: Option<&Route>, error: &io::Error) -> Outcome {
+    let found = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "nobody listens there (connection refused)".to_owned(),
+        _ => error.to_string(),
+    };
+    let advice = "check host and port, and whether the server runs";
+    trial.failed(found, advice_for(way, advice))
+}
+
+/// What to do is about the proxy, where that is what a connection was opened to.
+fn advice_for(way: Option<&Route>, advice: &str) -> String {
+    match way.map(|way| way.proxy().variable()) {
+        Some(variable) => {
+            format!("{advice}; the proxy is the one of {variable}, and NO_PROXY names what goes without it")
+        }
+        None => advice.to_owned(),
     }
 }
 
-async fn shake_hands(trial: Trial, server: &Server, tcp: TcpStream, peer: &str) -> Outcome {
+async fn shake_hands(trial: Trial, server: &Server, tcp: TcpStream, way: &str) -> Outcome {
     let tls: Arc<ClientConfig> = match hyper_tls::client_config() {
         Ok(tls) => tls,
         Err(error) => return trial.failed(error, "name a file of certificates in PEM form, or none"),
@@ -141,7 +199,7 @@ async fn shake_hands(trial: Trial, server: &Server, tcp: TcpStream, peer: &str) 
             return trial.failed(found, advice);
         }
         Err(_) => {
-            let found = format!("TCP to {peer}, and no TLS within {PATIENCE:?}");
+            let found = format!("{way}, and no TLS within {PATIENCE:?}");
             return trial.failed(found, "check the port, and whether it speaks https");
         }
     };
@@ -154,7 +212,7 @@ async fn shake_hands(trial: Trial, server: &Server, tcp: TcpStream, peer: &str) 
     let days = first.and_then(|certificate| certificate::days_left(certificate, chrono::Utc::now()));
     let trusted = trusted();
     let found = format!(
-        "TCP to {peer}, {version}; the certificate is for {} and trusted",
+        "{way}, {version}; the certificate is for {} and trusted",
         server.host
     );
     match days {

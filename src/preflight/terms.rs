@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::adapters::bucket::S3Config;
 use crate::adapters::http::HttpTimeouts;
-use crate::settings::{BaseUrl, BucketSettings, Mode, Place, RestoreSettings, Settings};
+use crate::settings::{BaseUrl, Mode, Place, RestoreSettings, Settings};
 
 /// One of the two stores.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ impl Terms {
             mode: Mode::Backup,
             events: settings.dispatcher.events.clone(),
             streams: settings.dispatcher.streams.clone(),
-            s3: s3(&settings.bucket),
+            s3: S3Config::of(&settings.bucket, timeouts()),
             stores: vec![
                 StoreTerms {
                     what: "streams",
@@ -102,7 +102,7 @@ impl Terms {
             mode: Mode::Restore,
             events: settings.dispatcher.events.clone(),
             streams: settings.dispatcher.streams.clone(),
-            s3: s3(&settings.bucket),
+            s3: S3Config::of(&settings.bucket, timeouts()),
             stores: stores
                 .map(|(_, what, place)| StoreTerms {
                     what,
@@ -150,18 +150,6 @@ fn by_source(feeds: Vec<Feed>) -> Vec<Vec<Feed>> {
         }
     }
     sources
-}
-
-fn s3(bucket: &BucketSettings) -> S3Config {
-    S3Config {
-        endpoint: bucket.endpoint.clone(),
-        region: bucket.region.clone(),
-        streams_bucket: bucket.streams.clone(),
-        events_bucket: bucket.events.clone(),
-        access_key: bucket.access_key.clone(),
-        secret_key: bucket.secret_key.clone(),
-        timeouts: timeouts(),
-    }
 }
 
 /// Shorter than those of a run: all of it has to be done within a minute.

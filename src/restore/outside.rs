@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actors::fault::Fault;
+use actors::restore::hashing::HashBench;
 use actors::restore::stream::{Leftover, StreamRestorePorts};
 use actors::restore::worker::RestoreWorkerPorts;
 use actors::stream_worker::progress::Progress;
@@ -20,29 +21,23 @@ use crate::settings::{ReadingSide, RestoreSettings};
 pub(super) struct Outside {
     bucket: S3Config,
     reading: ReadingSide,
+    hashes: HashBench,
     target: TargetConfig,
     meter: Meter,
 }
 
 impl Outside {
     pub(super) fn new(settings: &RestoreSettings) -> Self {
-        let (dispatcher, bucket) = (&settings.dispatcher, &settings.bucket);
+        let dispatcher = &settings.dispatcher;
         Self {
             target: TargetConfig::new(
                 dispatcher.events.clone(),
                 dispatcher.streams.clone(),
                 settings.backup_id.as_str(),
             ),
-            bucket: S3Config {
-                endpoint: bucket.endpoint.clone(),
-                region: bucket.region.clone(),
-                streams_bucket: bucket.streams.clone(),
-                events_bucket: bucket.events.clone(),
-                access_key: bucket.access_key.clone(),
-                secret_key: bucket.secret_key.clone(),
-                timeouts: HttpTimeouts::default(),
-            },
+            bucket: S3Config::of(&settings.bucket, HttpTimeouts::default()),
             reading: settings.reading.clone(),
+            hashes: HashBench::default(),
             meter: Meter::default(),
         }
     }
@@ -76,6 +71,7 @@ impl RestoreWorkerPorts for Outside {
             archive: Rc::new(self.meter.around(archive)),
             target: Rc::new(self.meter.around(target)),
             leftover: Leftover::default(),
+            hashes: self.hashes.clone(),
         })
     }
 }

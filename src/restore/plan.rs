@@ -26,10 +26,11 @@ pub struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// How the program ends: 0 if nothing stands against the restore, else 1.
+    /// How the program ends: as the restore would, as far as listings tell.
     pub fn exit(&self) -> Exit {
         match self.plan.is_doubtful(self.allow_empty) || self.resume.is_doubtful() {
             true => Exit::Failed,
+            false if self.plan.has_dead_letters() => Exit::Incomplete,
             false => Exit::Done,
         }
     }
@@ -55,7 +56,9 @@ impl Told<'_> {
             "feeds": self.plan.feeds,
             "all_events": {"bundles": events.objects, "events": events.events, "bytes": events.bytes},
             "resume": self.resume.json(),
-            "left_out": self.plan.left_out,
+            "left_out": self.plan.left_behind.sources,
+            "left_folders": self.plan.left_behind.folders,
+            "stray_keys": self.plan.left_behind.strays,
             "unreadable": self.plan.unreadable,
             "odd": self.plan.odd,
             "exit": self.exit().code(),
@@ -76,12 +79,13 @@ impl Told<'_> {
         }
         parts.push(String::new());
         parts.push(self.resume.text());
-        parts.extend(plan.left_out.iter().map(|left_out| format!("Note: {left_out}.")));
+        let left_out = plan.left_behind.sources.iter();
+        parts.extend(left_out.map(|left_out| format!("Note: {left_out}.")));
         for odd in &plan.odd {
             let weight = match odd.weight {
                 Weight::Told => "Note",
                 Weight::Empty if self.allow_empty => "Note",
-                Weight::Empty | Weight::Against => "WRONG",
+                Weight::Dead | Weight::Empty | Weight::Against => "WRONG",
             };
             parts.push(format!("{weight}: {}.", odd.what));
         }
@@ -158,6 +162,10 @@ impl Told<'_> {
         );
         match self.exit() {
             Exit::Done => format!("This would restore {amount}. Nothing was written."),
+            Exit::Incomplete => format!(
+                "This would restore {amount}, and not be complete: some would become dead letters (see above). Nothing \
+                 was written."
+            ),
             _ => format!(
                 "Something stands against this restore (see above); found were {amount}. Nothing was written."
             ),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use actix::System;
 use actors::ports::Archive;
-use actors::restore::plan::{Plan, PlanTerms, Weight, plan};
+use actors::restore::plan::{Plan, PlanTerms, Weight, amounts, plan};
 use actors::restore::progress::Total;
 use actors::restore::standing::Standing;
 use actors::stop::StopFlag;
@@ -55,15 +55,13 @@ pub(super) fn run(wanted: &Wanted) -> Exit {
     })
 }
 
-/// Counts what there is, beside a restore that runs: for its rates, and for what it will leave behind.
+/// Counts what there is, beside a restore that runs: for its rates. What is missing, and what is left behind, the
+/// restore itself has looked for.
 pub(super) fn count_beside(wanted: &Wanted, archive: Rc<dyn Archive>, standing: Standing, stop: StopFlag) {
-    let terms = terms(wanted, AT_ONCE_BESIDE);
+    let terms = terms_beside(wanted);
     actix_rt::spawn(async move {
-        let plan = plan(&*archive, &terms, &stop).await;
+        let plan = amounts(&*archive, &terms, &stop).await;
         if !stop.is_raised() {
-            for left_out in &plan.left_out {
-                log::warn!("{left_out}");
-            }
             for odd in plan.odd.iter().filter(|odd| odd.weight != Weight::Empty) {
                 log::warn!("{}", odd.what);
             }
@@ -93,8 +91,12 @@ fn show(standing: &Standing, plan: Plan) {
                 bytes: plan.tally.bytes,
             });
         }
-        progress.left_out = plan.left_out;
     });
+}
+
+/// What the restore itself looks at the bucket by.
+pub(super) fn terms_beside(wanted: &Wanted) -> PlanTerms {
+    terms(wanted, AT_ONCE_BESIDE)
 }
 
 fn terms(wanted: &Wanted, at_once: usize) -> PlanTerms {

@@ -128,3 +128,6 @@ fn show(bars: &[ProgressBar], lines: &[Line]) {
         bar.tick();
     }
 }
+
+#[cfg(test)]
+mod tests;

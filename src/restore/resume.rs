@@ -169,6 +169,7 @@ mod tests {
             let mark = LaneMark {
                 key: lane.to_owned(),
                 figures,
+                ..LaneMark::default()
             };
             begun
                 .record(RestoreChange::LaneReached(lane.to_owned(), mark))

@@ -1,19 +1,26 @@
 //! `dead-letters --retry`: what a restore gave up is tried once more, letter by letter.
+//!
+//! A letter that cannot be tried, because the bucket or the dispatcher does not answer, stays as it is and keeps no other
+//! from being tried; five of them in a row end it. What became of them is told however it ends. A letter of
+//! another bucket or dispatcher than those that are configured is left alone, unless that is asked for: the events of a
+//! restore of last year have no business in a dispatcher of today.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::System;
 use actors::fault::Fault;
-use actors::feed::SourceName;
-use actors::ports::restore_state::{DeadLetter, LetterPlace, RestoreState};
+use actors::ports::restore_state::{DeadLetter, LetterPlace, RestoreState, Route};
 use actors::ports::state::StateFault;
 use actors::restore::bundle_memory::BundleMemory;
-use actors::restore::feed::FeedRestorePorts;
+use actors::restore::feed::{FeedRestorePorts, Witnesses};
 use actors::restore::halt::Halt;
+use actors::restore::hashing::HashBench;
 use actors::restore::retrying::{Retried, RetryPorts, retry_letter};
+use actors::restore::selection::Selection;
 use actors::restore::standing::Standing;
 use actors::restore::stream::{Leftover, StreamRestorePorts, StreamRestoreTerms};
 use actors::stop::StopFlag;
@@ -24,6 +31,7 @@ use super::outside::Outside;
 use super::{FOLDER, NoSpool, spool};
 use crate::adapters::restore_state::SledRestoreState;
 use crate::adapters::state::OpenError;
+use crate::cli::DeadLetters;
 use crate::exit::Exit;
 use crate::process::signals::Signals;
 use crate::settings::RestoreSettings;
@@ -31,8 +39,14 @@ use crate::settings::RestoreSettings;
 /// How many letters are read at once.
 const PAGE: usize = 100;
 
-/// Tries the letters of these sources again, or all if none is named; nothing else may work on the state meanwhile.
-pub fn run(settings: &RestoreSettings, sources: &[SourceName], json: bool) -> Exit {
+/// So many letters in a row that could not be tried end it.
+const MOST_IN_ROW: u32 = 5;
+
+/// How long the letter at hand may take after a signal.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Tries the letters that are wanted again; nothing else may work on the state meanwhile.
+pub fn run(settings: &RestoreSettings, wanted: &DeadLetters) -> Exit {
     let root = settings.local_data.join(FOLDER);
     match SledRestoreState::is_there(&root) {
         Ok(true) => {}
@@ -48,11 +62,11 @@ pub fn run(settings: &RestoreSettings, sources: &[SourceName], json: bool) -> Ex
             return Exit::Failed;
         }
     }
-    match System::new().block_on(retry(settings, sources, json)) {
+    match System::new().block_on(retry(settings, wanted)) {
         Ok(tally) => tally.exit(),
         Err(fault) => {
             crate::tell(format_args!(
-                "dead letters could not all be tried again: {fault}; those that were not stay as they are"
+                "dead letters could not be tried again: {fault}; those that were not stay as they are"
             ));
             Exit::Failed
         }
@@ -68,8 +82,6 @@ enum NotRetried {
     #[error(transparent)]
     State(#[from] StateFault),
     #[error(transparent)]
-    Halt(#[from] Halt),
-    #[error(transparent)]
     Spool(#[from] NoSpool),
     #[error("signals cannot be received, or the output not be written: {0}")]
     Io(#[from] io::Error),
@@ -81,47 +93,75 @@ struct Tally {
     settled: u64,
     in_part: u64,
     stay: u64,
+    /// Could not be tried.
+    failed: u64,
+    /// Of another bucket or dispatcher, or of an unknown one: not tried.
+    elsewhere: u64,
+    /// Why it ended before all were tried.
+    ended_early: Option<String>,
+    /// Failures since one was tried.
+    in_row: u32,
 }
 
 impl Tally {
     fn exit(&self) -> Exit {
-        match self.stay + self.in_part {
+        match self.stay + self.in_part + self.elsewhere {
+            _ if self.failed > 0 || self.ended_early.is_some() => Exit::Failed,
             0 => Exit::Done,
             _ => Exit::Incomplete,
         }
     }
 
     fn print(&self, json: bool) -> io::Result<()> {
-        let Self {
-            settled,
-            in_part,
-            stay,
-        } = self;
         let mut out = io::stdout().lock();
         match json {
-            true => {
-                let tally = serde_json::json!({
-                    "retried": {"put_back": settled, "put_back_in_part": in_part, "stay": stay}
-                });
-                writeln!(out, "{tally}")
-            }
-            false => writeln!(
-                out,
-                "{settled} dead letters are put back, {in_part} bundles in part (what is left of them are letters of \
-                 their own), {stay} stay."
-            ),
+            true => writeln!(out, "{}", self.json()),
+            false => writeln!(out, "{}", self.text()),
         }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({"retried": {
+            "put_back": self.settled, "put_back_in_part": self.in_part, "stay": self.stay, "not_tried": self.failed,
+            "elsewhere": self.elsewhere, "ended_early": self.ended_early,
+        }})
+    }
+
+    fn text(&self) -> String {
+        let (settled, in_part, stay) = (self.settled, self.in_part, self.stay);
+        let mut text = format!(
+            "{settled} dead letters are put back, {in_part} bundles in part (what is left of them are letters of their \
+             own), {stay} stay."
+        );
+        if self.failed > 0 {
+            text += &format!(
+                "\n{} could not be tried, for the reasons above, and stay as they are.",
+                self.failed
+            );
+        }
+        if self.elsewhere > 0 {
+            text += &format!(
+                "\n{} are of another bucket or dispatcher than those configured now, or of an unknown one, and were left \
+                 alone (--json tells which); --any-target tries them too.",
+                self.elsewhere
+            );
+        }
+        if let Some(why) = &self.ended_early {
+            text += &format!("\nIt ended early: {why}. Those behind stay as they are.");
+        }
+        text
     }
 }
 
-async fn retry(settings: &RestoreSettings, sources: &[SourceName], json: bool) -> Result<Tally, NotRetried> {
+async fn retry(settings: &RestoreSettings, wanted: &DeadLetters) -> Result<Tally, NotRetried> {
     let root = settings.local_data.join(FOLDER);
     let state = SledRestoreState::open(&root)?;
-    let retried = retry_all(settings, &state, sources).await;
+    let retried = retry_all(settings, &state, wanted).await;
     let closed = state.close().await;
     let tally = retried?;
+    let printed = tally.print(wanted.json);
     closed?;
-    match tally.print(json) {
+    match printed {
         // A reader that has gone is nothing to complain about.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(tally),
@@ -131,43 +171,93 @@ async fn retry(settings: &RestoreSettings, sources: &[SourceName], json: bool) -
 async fn retry_all(
     settings: &RestoreSettings,
     state: &SledRestoreState,
-    sources: &[SourceName],
+    wanted: &DeadLetters,
 ) -> Result<Tally, NotRetried> {
     let stop = StopFlag::default();
     let mut signals = Signals::listen()?;
-    let ports = ports(settings, state, &stop)?;
-    let tally = Rc::new(RefCell::new(Tally::default()));
-    let all = async {
+    let round = Round {
+        ports: ports(settings, state, &stop)?,
+        state,
+        wanted,
+        route: settings.restore_id(&Selection::default()).route(),
+        tally: RefCell::default(),
+    };
+    let ended = {
+        let mut all = std::pin::pin!(round.letters());
+        tokio::select! {
+            ended = &mut all => ended,
+            () = signals.told() => {
+                stop.raise();
+                // The one at hand comes to its end, unless it takes too long.
+                tokio::select! {
+                    ended = &mut all => ended,
+                    () = signals.told() => Err(Halt::Stopped),
+                    () = tokio::time::sleep(GRACE) => Err(Halt::Stopped),
+                }
+            }
+        }
+    };
+    let mut tally = round.tally.into_inner();
+    if let Err(halt) = ended {
+        tally.ended_early = Some(halt.to_string());
+    }
+    Ok(tally)
+}
+
+/// One go through the letters.
+struct Round<'a> {
+    ports: RetryPorts,
+    state: &'a SledRestoreState,
+    wanted: &'a DeadLetters,
+    /// From where to where, by the settings.
+    route: Route,
+    tally: RefCell<Tally>,
+}
+
+impl Round<'_> {
+    async fn letters(&self) -> Result<(), Halt> {
         let mut after: Option<LetterPlace> = None;
         // What is given up anew meanwhile is not tried in the same run.
-        let mut left = state.letter_count();
+        let mut left = self.state.letter_count();
         while left > 0 {
-            let page = state.letters_from(after.as_ref(), PAGE)?;
+            let page = self.state.letters_from(after.as_ref(), PAGE)?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             for (_, letter) in page {
                 left = left.saturating_sub(1);
-                if is_wanted(&letter, sources) {
-                    let retried = retry_letter(&ports, &letter).await?;
-                    count(&mut tally.borrow_mut(), &letter, retried);
+                if crate::commands::dead_letters::is_wanted(self.wanted, &letter) {
+                    self.letter(&letter).await?;
                 }
             }
         }
-        Ok::<_, NotRetried>(())
-    };
-    tokio::select! {
-        done = all => done?,
-        () = signals.told() => {
-            stop.raise();
-            return Err(Halt::Stopped.into());
+        Ok(())
+    }
+
+    async fn letter(&self, letter: &DeadLetter) -> Result<(), Halt> {
+        if !self.wanted.any_target && letter.route.as_ref() != Some(&self.route) {
+            self.tally.borrow_mut().elsewhere += 1;
+            return Ok(());
+        }
+        if self.ports.events.stop.is_raised() {
+            return Err(Halt::Stopped);
+        }
+        let retried = retry_letter(&self.ports, letter).await?;
+        let why = match &retried {
+            Retried::Failed(why) => Some(why.clone()),
+            _ => None,
+        };
+        let mut tally = self.tally.borrow_mut();
+        count(&mut tally, letter, retried);
+        match why {
+            Some(why) if tally.in_row >= MOST_IN_ROW => {
+                let detail = format_args!(
+                    "{MOST_IN_ROW} letters in a row could not be tried, the last because: {why}"
+                );
+                Err(Halt::Outage(Fault::transient("retry", "dead letters", detail)))
+            }
+            _ => Ok(()),
         }
     }
-    Ok(tally.take())
-}
-
-fn is_wanted(letter: &DeadLetter, sources: &[SourceName]) -> bool {
-    let source = letter.key.split('/').next().unwrap_or_default();
-    sources.is_empty() || sources.iter().any(|wanted| wanted.as_str() == source)
 }
 
 fn count(tally: &mut Tally, letter: &DeadLetter, retried: Retried) {
@@ -175,6 +265,10 @@ fn count(tally: &mut Tally, letter: &DeadLetter, retried: Retried) {
     let event = letter
         .event
         .map_or_else(String::new, |event| format!("event {event} of "));
+    tally.in_row = match retried {
+        Retried::Failed(_) => tally.in_row + 1,
+        _ => 0,
+    };
     match retried {
         Retried::Settled => {
             tally.settled += 1;
@@ -187,6 +281,10 @@ fn count(tally: &mut Tally, letter: &DeadLetter, retried: Retried) {
         Retried::Stays(reason) => {
             tally.stay += 1;
             log::warn!(key:% = key, error:% = reason; "{event}{key} stays: {reason}");
+        }
+        Retried::Failed(reason) => {
+            tally.failed += 1;
+            log::error!(key:% = key, error:% = reason; "{event}{key} could not be tried: {reason}");
         }
     }
 }
@@ -205,6 +303,7 @@ fn ports(
             archive: Rc::clone(&archive),
             target: Rc::clone(&target),
             leftover: Leftover::default(),
+            hashes: HashBench::default(),
         },
         terms: StreamRestoreTerms {
             retry: settings.retry.clone(),
@@ -212,6 +311,7 @@ fn ports(
             progress: Progress::default(),
         },
         events: FeedRestorePorts {
+            prefer: settings.reading.prefer,
             archive,
             target,
             state: Rc::new(state.clone()),
@@ -222,6 +322,49 @@ fn ports(
             spool,
             memory: BundleMemory::default(),
             readable: Rc::default(),
+            witnesses: Witnesses::default(),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tally_says_what_stays_and_why_and_the_exit_code_follows() {
+        let mut tally = Tally {
+            settled: 4,
+            in_part: 1,
+            ..Tally::default()
+        };
+        assert_eq!(
+            tally.text(),
+            "4 dead letters are put back, 1 bundles in part (what is left of them are letters of their own), 0 stay."
+        );
+        assert_eq!(tally.exit(), Exit::Incomplete);
+        (tally.in_part, tally.elsewhere) = (0, 2);
+        assert_eq!(
+            tally.text().lines().nth(1),
+            Some(
+                "2 are of another bucket or dispatcher than those configured now, or of an unknown one, and were left \
+                 alone (--json tells which); --any-target tries them too."
+            )
+        );
+        assert_eq!(tally.exit(), Exit::Incomplete);
+        tally.elsewhere = 0;
+        assert_eq!(tally.exit(), Exit::Done);
+        tally.failed = 3;
+        assert_eq!(tally.exit(), Exit::Failed);
+        tally.ended_early = Some("it was told to stop".to_owned());
+        assert_eq!(
+            tally.text().lines().skip(1).collect::<Vec<_>>(),
+            [
+                "3 could not be tried, for the reasons above, and stay as they are.",
+                "It ended early: it was told to stop. Those behind stay as they are."
+            ]
+        );
+        tally.failed = 0;
+        assert_eq!(tally.exit(), Exit::Failed);
+    }
 }

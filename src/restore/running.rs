@@ -14,11 +14,12 @@ use actix::{Actor, Addr, SyncArbiter, System};
 use actors::fault::Fault;
 use actors::fault_point::{self, FaultPoint};
 use actors::feed::{Feed, SourceName};
-use actors::ports::restore_state::{RestoreState, Unfinished};
+use actors::ports::restore_state::{DeadLetter, RestoreState, Route, Unfinished};
 use actors::ports::state::StateFault;
 use actors::restore::bundle_memory::BundleMemory;
 use actors::restore::conductor::{RestoreActor, RestoreTask};
-use actors::restore::feed::{FeedRestorePorts, FeedRestoreRules, WhichBundles};
+use actors::restore::feed::{FeedRestorePorts, FeedRestoreRules, WhichBundles, Witnesses};
+use actors::restore::named_streams::Hashes;
 use actors::restore::progress::{Progress, Stage};
 use actors::restore::source::{SourcePorts, WhichStreams};
 use actors::restore::standing::Standing;
@@ -40,7 +41,7 @@ use crate::adapters::restore_state::SledRestoreState;
 use crate::adapters::state::OpenError;
 use crate::exit::Exit;
 use crate::local_socket::{LocalSocket, SocketPlace};
-use crate::observe::board::RestoreBoard;
+use crate::observe::board::{ProcessBoard, RestoreBoard};
 use crate::observe::server::NotServed;
 use crate::process::signals::Signals;
 use crate::process::{self, Watching, watchdog};
@@ -111,13 +112,24 @@ async fn restore(wanted: Wanted, pretty: bool) -> Result<Exit, StartFault> {
         }
     };
     board.state_opened();
+    board.taken_up(unfinished.starts);
     tell_what_is_taken_up(&unfinished, wanted.from_start);
     let socket = Rc::new(RefCell::new(serve_commands(&root, &sled)));
     let standing = standing(&wanted, &sled)?;
+    let note = wanted.selection.window_note().map(str::to_owned);
+    standing.update(|progress| progress.notes.extend(note));
     let reporter = Reporter::new(pretty, wanted.json);
     let (ended, end) = oneshot::channel();
     let closed = sled.clone();
-    let close = process::closing(socket, async move || closed.close().await);
+    let between = PutBackBetween {
+        route: settings.restore_id(&wanted.selection).route(),
+        standing: standing.clone(),
+    };
+    let close = process::closing(socket, async move || {
+        let counted = between.count(&closed);
+        closed.close().await?;
+        counted
+    });
     let begun = (&standing, unfinished);
     let supervisor = start(&wanted, (&sled, close), begun, watching, &board, ended)?;
     board.begun();
@@ -204,6 +216,44 @@ fn standing(wanted: &Wanted, state: &SledRestoreState) -> Result<Standing, State
     Ok(Standing::new(sources, feeds))
 }
 
+/// What was given up before an earlier start ended may have been put back by `dead-letters --retry` before this one began.
+struct PutBackBetween {
+    route: Route,
+    standing: Standing,
+}
+
+impl PutBackBetween {
+    /// Where a restore is finished, and no letter of its bucket and dispatcher is left, all that was given up is back.
+    fn count(&self, state: &SledRestoreState) -> Result<(), StateFault> {
+        let progress = self.standing.progress();
+        let may_be = progress.stage == Stage::Ended && progress.given_up() > 0;
+        if may_be && !self.is_any_left(state)? {
+            log::info!(
+                "all that was given up has been put back since, by dead-letters --retry: it counts as restored"
+            );
+            self.standing.update(Progress::count_as_put_back);
+        }
+        Ok(())
+    }
+
+    /// One of an unknown route may be of this one.
+    fn is_any_left(&self, state: &SledRestoreState) -> Result<bool, StateFault> {
+        let mut after = None;
+        loop {
+            let page = state.letters_from(after.as_ref(), 1000)?;
+            let is_of_it =
+                |letter: &DeadLetter| letter.route.as_ref().is_none_or(|route| *route == self.route);
+            if page.iter().any(|(_, letter)| is_of_it(letter)) {
+                return Ok(true);
+            }
+            match page.last() {
+                Some((last, _)) => after = Some(last.clone()),
+                None => return Ok(false),
+            }
+        }
+    }
+}
+
 fn start(
     wanted: &Wanted,
     (sled, close_state): (&SledRestoreState, CloseState),
@@ -253,7 +303,9 @@ fn start(
     let task = RestoreTask {
         sources: which_streams(wanted),
         feeds: feed_rules(wanted),
+        terms: planning::terms_beside(wanted),
         skip_existing: wanted.skip_existing,
+        allow_empty: wanted.allow_empty,
         begun: unfinished.begun,
         source_ports: SourcePorts {
             archive: Rc::clone(&archive),
@@ -265,6 +317,7 @@ fn start(
             // Nobody waits for the next job while this one ends.
             most_out: 2 * settings.workers,
             failures_in_row: settings.consecutive_failures,
+            prefer: settings.reading.prefer,
             found: Rc::default(),
             seen: Rc::default(),
         },
@@ -275,10 +328,12 @@ fn start(
             standing: standing.clone(),
             retry: settings.retry.clone(),
             stop,
+            prefer: settings.reading.prefer,
             requests: Arc::new(Semaphore::new(REQUESTS)),
             spool,
             memory: BundleMemory::default(),
             readable: Rc::default(),
+            witnesses: Witnesses::default(),
         },
     };
     let restore = RestoreActor::new(task, supervisor.clone().recipient()).start();
@@ -292,12 +347,13 @@ fn start(
 fn which_streams(wanted: &Wanted) -> Vec<(SourceName, WhichStreams)> {
     let selection = &wanted.selection;
     let sources = selection.stream_sources(&wanted.settings.restored_sources());
+    let hashes = Hashes::new(selection.sha256s().iter().copied().collect());
     let which = sources.into_iter().map(|source| {
         let which = match selection.keys() {
             Some(keys) => WhichStreams::Named(keys.streams_of(&source)),
             None => WhichStreams::Labels {
                 labels: selection.labels().iter().cloned().collect(),
-                hashes: selection.sha256s().iter().copied().collect(),
+                hashes: Hashes::clone(&hashes),
             },
         };
         (source, which)
@@ -311,12 +367,7 @@ fn feed_rules(wanted: &Wanted) -> Vec<FeedRestoreRules> {
     let rules = selection.feeds(&settings.restored_sources()).into_iter();
     let rules = rules.map(|feed| FeedRestoreRules {
         which: match selection.keys() {
-            Some(keys) => WhichBundles::Named(
-                keys.bundles_of(&feed)
-                    .into_iter()
-                    .map(|(key, _)| key.to_owned())
-                    .collect(),
-            ),
+            Some(keys) => WhichBundles::Named(keys.bundles_of(&feed)),
             None => WhichBundles::All,
         },
         window: selection.window(),

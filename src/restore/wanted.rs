@@ -76,6 +76,7 @@ fn selection(settings: Option<&RestoreSettings>, options: &cli::Restore) -> Resu
         window: Window {
             since: options.since,
             until: options.until,
+            every_bundle: options.read_every_bundle,
         },
         labels: options.label.clone(),
         sha256s: options.sha256.clone(),

@@ -1,6 +1,7 @@
 //! Where a backup is read from, and how: what restore needs beyond the names of the buckets.
 
 use actors::encryption::AesKey;
+use actors::restore::listed_key::Form;
 
 use super::reader::{Reader, Reason};
 use super::secret::Secret;
@@ -50,13 +51,15 @@ pub struct ReadingSide {
     pub events: Place,
     /// What encrypted objects are read with: 24 printable ASCII characters.
     pub aes_key: Option<Secret>,
+    /// What is read of an object that lies there both plain and encrypted.
+    pub prefer: Form,
 }
 
 impl ReadingSide {
     /// `streams` and `events` are the names of the two buckets, or of the two folders in one-bucket mode.
     pub fn read(reader: &mut Reader<'_>, streams: &str, events: &str) -> Option<Self> {
         let one = reader.optional(BUCKET, bucket_name);
-        let aes_key = aes_key(reader);
+        let aes = aes(reader);
         if one.is_none() && is_given(reader, BUCKET) {
             return None;
         }
@@ -70,24 +73,30 @@ impl ReadingSide {
                 folder: format!("{name}/"),
             },
         };
+        let (state, aes_key) = aes?;
         Some(Self {
             streams: place(streams),
             events: place(events),
-            aes_key: aes_key?,
+            aes_key,
+            prefer: match state {
+                AesState::Enabled => Form::Encrypted,
+                AesState::Disabled | AesState::ReadOnly => Form::Plain,
+            },
         })
     }
 }
 
-/// The inner `None`: there is no key, and none is needed. A key that is there is used whatever the state says: an
+/// The state, and the key: without one, none is needed. A key that is there is used whatever the state says: an
 /// object that could be read must not be left behind.
-fn aes_key(reader: &mut Reader<'_>) -> Option<Option<Secret>> {
+fn aes(reader: &mut Reader<'_>) -> Option<(AesState, Option<Secret>)> {
     let state = reader.required(STATE, AesState::parse);
     let given = is_given(reader, KEY);
     let key = reader.optional(KEY, |text| {
         let checked = AesKey::parse(text);
         checked.map(|_| Secret::new(text)).map_err(|why| why.to_string())
     });
-    match (state?, given, key) {
+    let state = state?;
+    let key = match (state, given, key) {
         (AesState::Disabled, true, Some(key)) => {
             reader.note(format!(
                 "{STATE} is disabled, and {KEY} is set: encrypted objects are read with it"
@@ -100,7 +109,8 @@ fn aes_key(reader: &mut Reader<'_>) -> Option<Option<Secret>> {
             reader.blame(STATE, &format!("{KEY} is not set, and it needs one"));
             None
         }
-    }
+    };
+    key.map(|key| (state, key))
 }
 
 /// A bucket's name by the rules of S3.
@@ -190,6 +200,7 @@ mod tests {
                 (Some(Secret::new(key)), 0),
                 "{state}"
             );
+            assert_eq!(side.prefer == Form::Encrypted, state == "enabled");
             assert_eq!(
                 fault(&[(STATE, state)]),
                 format!(
@@ -199,6 +210,7 @@ mod tests {
             );
         }
         let (side, notes) = read(&[(KEY, key)]).unwrap();
+        assert_eq!(side.prefer, Form::Plain);
         assert_eq!((side.aes_key, notes.len()), (Some(Secret::new(key)), 1));
         assert_eq!(
             fault(&[(STATE, "on"), (KEY, key)]),

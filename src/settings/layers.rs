@@ -11,7 +11,8 @@ use std::path::Path;
 use config::{FileFormat, Source as _, Value, ValueKind};
 
 use super::catalogue::{SETTINGS, Setting};
-use super::fault::SettingFault;
+use super::fault::{SettingFault, SettingFaults};
+use super::proxy::Proxies;
 
 /// The variables of a process; those whose value is not text have none.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,11 @@ impl Environment {
             .get(variable)
             .and_then(Option::as_deref)
             .filter(|value| !value.is_empty())
+    }
+
+    /// Whether a variable is text, or not set at all.
+    pub(super) fn is_text(&self, variable: &str) -> bool {
+        self.0.get(variable).is_none_or(Option::is_some)
     }
 
     /// What a setting is set to, and the name it was set by: `BK__` wins over `BK.`.
@@ -87,13 +93,23 @@ pub struct Layers {
     pub warnings: Vec<String>,
     /// The variable that asks for web identity, which is not there yet.
     pub web_identity: Option<&'static str>,
+    /// What is spoken to through a proxy; nothing where there are …
+    pub proxies: Proxies,
+    /// … faults in the variables that say so: of no concern to what speaks to nobody.
+    pub proxy_faults: Vec<SettingFault>,
 }
 
 impl Layers {
     /// Reads the environment, and the file if there is one. Never fails: what is wrong is in
     /// [`Layers::faults`], to be reported with everything else.
     pub fn read(environment: &Environment, file: Option<&Path>) -> Self {
+        let (proxies, proxy_faults) = match Proxies::read(environment) {
+            Ok(proxies) => (proxies, Vec::new()),
+            Err(SettingFaults(faults)) => (Proxies::default(), faults),
+        };
         let mut layers = Self {
+            proxies,
+            proxy_faults,
             web_identity: ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"]
                 .into_iter()
                 .find(|name| environment.get(name).is_some()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::catalogue::{Preset, SETTINGS, Setting};
 use super::fault::{SettingFault, SettingFaults};
 use super::layers::Layers;
+use super::url::BaseUrl;
 use super::value;
 
 /// Why a value is of no use; empty where [`Setting::accepts`] says it all.
@@ -45,6 +46,20 @@ impl<'a> Reader<'a> {
     /// Adds a fault.
     pub fn fault(&mut self, fault: SettingFault) {
         self.faults.push(fault);
+    }
+
+    /// Adds what is wrong with the variables that name proxies.
+    pub fn refuse_proxies(&mut self) {
+        self.faults.extend(self.layers.proxy_faults.iter().cloned());
+    }
+
+    /// Notes which of these servers are spoken to through a proxy, each once.
+    pub fn note_proxies<'u>(&mut self, what: &str, urls: impl IntoIterator<Item = &'u Option<BaseUrl>>) {
+        for url in urls.into_iter().flatten() {
+            let note = self.layers.proxies.note(what, url);
+            self.notes
+                .extend(note.filter(|note| self.notes.last() != Some(note)));
+        }
     }
 
     /// Adds something that an operator should know.

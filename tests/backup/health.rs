@@ -1,17 +1,18 @@
 //! What a running backup says of itself to who asks over HTTP.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use sandbox::dispatcher::{Call, Fault};
 use sandbox::generator::{Shape, World};
 use sandbox::s3::{Failure, Operation};
 
 use crate::aftermath::hasty;
-use crate::asked::not_told;
 use crate::raw_http::{get, served_at};
-use crate::scene::{Program, Scene, wait_for};
+use crate::scene::{Program, Scene, events_of, wait_for};
 
-fn scene(seed: u64) -> Scene {
+pub fn scene(seed: u64) -> Scene {
     let world = World::new(Shape::new(seed, 1, 30)).unwrap();
     let scene = hasty(Scene::new(&["samples"]).set("BK__EVENT_BATCH_SIZE", 10));
     scene.dispatcher.fill(&world, true);
@@ -19,7 +20,7 @@ fn scene(seed: u64) -> Scene {
 }
 
 /// A running program, and where it serves.
-fn served(scene: &Scene) -> (Program, SocketAddr) {
+pub fn served(scene: &Scene) -> (Program, SocketAddr) {
     let mut program = scene.start();
     let log = |program: &Program| served_at(&program.log());
     let begun = std::time::Instant::now();
@@ -62,19 +63,8 @@ fn a_blocked_thread_of_actors_is_told_by_livez_before_the_watchdog_ends_the_proc
     );
 }
 
-/// Of what alerts and dashboard ask for: what has no series while there is nothing to tell, or nobody has been asked.
-const ONLY_SOMETIMES: [&str; 7] = [
-    "azul_backup_feed_behind_since_timestamp_seconds",
-    "azul_backup_feed_oldest_waiting_timestamp_seconds",
-    "azul_backup_last_sign_of_life_seconds",
-    "azul_backup_retries_total",
-    "recovery_backup_events_error",
-    "recovery_backup_object_error",
-    "recovery_backup_stream_cant_be_backed_up",
-];
-
 #[test]
-fn a_running_backup_tells_how_its_feeds_stand_and_all_that_alerts_and_dashboard_ask_for() {
+fn a_running_backup_tells_how_its_feeds_stand_and_counts_losses_from_zero() {
     let scene = scene(36);
     let (mut program, address) = served(&scene);
     wait_for("it is ready", &mut program, || {
@@ -94,13 +84,10 @@ fn a_running_backup_tells_how_its_feeds_stand_and_all_that_alerts_and_dashboard_
     );
     let metrics = get(address, "/metrics").body;
     assert!(metrics.contains("azul_backup_ready 1"), "{metrics}");
-    let not_told = not_told(&["alerts/backup.yaml", "dashboards/azul-backup.json"], &metrics);
-    let of_restore = |name: &String| name.contains("restore") || name.contains("_event_types_");
-    let not_told: Vec<_> = not_told
-        .into_iter()
-        .filter(|name| !of_restore(name) && !ONLY_SOMETIMES.contains(&name.as_str()))
-        .collect();
-    assert_eq!(not_told, [""; 0]);
+    let suspects = metrics
+        .lines()
+        .filter(|line| line.starts_with("azul_backup_feed_suspect_pulls_total{") && line.ends_with(" 0"));
+    assert_eq!(suspects.count(), 7, "{metrics}");
     assert_eq!(program.stop().0, Some(0));
 }
 
@@ -166,4 +153,98 @@ fn nothing_is_served_where_that_is_switched_off() {
 
 fn program_says(scene: &Scene, what: &str) -> bool {
     scene.logs().iter().any(|log| log.contains(what))
+}
+
+/// When feeds last had an event and a bundle, by series.
+fn times(address: SocketAddr) -> BTreeMap<String, f64> {
+    let metrics = get(address, "/metrics").body;
+    let of_feeds = |line: &&str| {
+        line.starts_with("azul_backup_feed_last_event_timestamp_seconds{")
+            || line.starts_with("azul_backup_feed_last_bundle_timestamp_seconds{")
+    };
+    let series = metrics.lines().filter(of_feeds).map(|line| {
+        let (series, seconds) = line.rsplit_once(' ').unwrap();
+        (series.to_owned(), seconds.parse().unwrap())
+    });
+    series.collect()
+}
+
+#[test]
+fn a_restart_goes_on_to_tell_when_feeds_last_had_an_event_and_a_bundle() {
+    let world = World::new(Shape::new(37, 1, 30)).unwrap();
+    let scene = scene(37);
+    let (mut program, address) = served(&scene);
+    wait_for("all is in the bucket", &mut program, || {
+        scene.events_in_bundles() == events_of(&world)
+    });
+    wait_for("no event waits", &mut program, || {
+        let metrics = get(address, "/metrics").body;
+        let mut lines = metrics.lines();
+        !lines.any(|line| line.starts_with("azul_backup_feed_oldest_waiting_timestamp_seconds{"))
+    });
+    let before = times(address);
+    assert!(!before.is_empty());
+    program.kill();
+
+    // Nothing newer comes as long as the bucket does not answer.
+    scene.s3.knobs().set_hang(true);
+    let (mut program, address) = served(&scene);
+    wait_for("it waits", &mut program, || {
+        scene.s3.counters().seen().in_flight > 0
+    });
+    let after = times(address);
+    assert!(after.keys().eq(before.keys()), "{after:?} is not {before:?}");
+    for (series, time) in &after {
+        assert!((time - before[series]).abs() < 1.0, "{series} {time}: {before:?}");
+    }
+    assert_eq!(program.stop().0, Some(0));
+}
+
+/// How the pulls of feeds stand, by series.
+fn pulls(metrics: &str) -> BTreeMap<String, f64> {
+    let of_pulls = |line: &&str| {
+        line.starts_with("azul_backup_feed_last_pull_timestamp_seconds{")
+            || line.starts_with("azul_backup_feed_behind_since_timestamp_seconds{")
+    };
+    let series = metrics.lines().filter(of_pulls).map(|line| {
+        let (series, seconds) = line.rsplit_once(' ').unwrap();
+        (series.to_owned(), seconds.parse().unwrap())
+    });
+    series.collect()
+}
+
+#[test]
+fn a_restart_goes_on_to_tell_since_when_feeds_are_behind_and_when_they_were_last_pulled() {
+    let scene = scene(39);
+    let (mut program, address) = served(&scene);
+    wait_for("all feeds are pulled", &mut program, || {
+        let status: serde_json::Value = serde_json::from_str(&get(address, "/status").body).unwrap();
+        let feeds = status["backup"]["feeds"].as_array().cloned().unwrap_or_default();
+        feeds.len() == 7 && feeds.iter().all(|feed| !feed["last_pull"].is_null())
+    });
+    // From now on nothing is pulled any more.
+    let fault = Fault::Status(503);
+    scene.dispatcher.order_fault(Call::Pull, fault, 10_000);
+    let mut before = BTreeMap::new();
+    wait_for("all feeds are behind", &mut program, || {
+        before = pulls(&get(address, "/metrics").body);
+        before.len() == 14
+    });
+    assert_eq!(program.stop().0, Some(0));
+
+    // Nothing newer comes as long as the bucket does not answer.
+    scene.s3.knobs().set_hang(true);
+    let (mut program, address) = served(&scene);
+    wait_for("it waits", &mut program, || {
+        scene.s3.counters().seen().in_flight > 0
+    });
+    let after = pulls(&get(address, "/metrics").body);
+    assert!(after.keys().eq(before.keys()), "{after:?} is not {before:?}");
+    for (series, time) in &after {
+        assert!(
+            (time - before[series]).abs() < 0.01,
+            "{series} {time}: {before:?}"
+        );
+    }
+    assert_eq!(program.stop().0, Some(0));
 }

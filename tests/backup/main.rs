@@ -6,6 +6,7 @@ mod aftermath;
 mod asked;
 mod bundles;
 mod ending;
+mod everything;
 mod full_disk;
 mod hanging;
 mod health;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use actors::fault::{Fault, FaultKind};
 use actors::ports::Archive;
 use actors::ports::archive::{ListPage, Store};
+use actors::restore::listed_key::Form;
 use azul_backup::adapters::bucket::S3Archive;
 use azul_backup::settings::{Place, ReadingSide};
 
@@ -17,6 +18,7 @@ fn archive(server: &RawServer) -> S3Archive {
         folder: folder.to_owned(),
     };
     let side = ReadingSide {
+        prefer: Form::Plain,
         streams: place("streams", ""),
         events: place("one", "events/"),
         aes_key: None,

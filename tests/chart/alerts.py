@@ -4,19 +4,17 @@ rule: one that never fires, and one that always fires, must fail them. And each 
 import pathlib
 import re
 import shutil
-import subprocess
 import tempfile
 
 import yaml
 
-from chart import CHART, HELM, HERE, NEWEST, PROMTOOL, Faults, render
+from chart import CHART, HELM, HERE, NEWEST, PROMTOOL, Faults, render, run
 
 SEVERITIES = {"critical", "warning"}
 
 
 def promtool(*args, cwd=None):
-    done = subprocess.run([PROMTOOL, *map(str, args)], capture_output=True, text=True, cwd=cwd)
-    return done.returncode == 0, done.stdout + done.stderr
+    return run(PROMTOOL, *args, cwd=cwd)
 
 
 def judged(rule, cases):
@@ -60,44 +58,45 @@ def told(rule, runbook, faults):
 
 def texts_expand(mode, rules, faults):
     """A text with a fault in its template is told as `error expanding template` when the alert fires. Every rule is made
-    to fire, nothing is expected, and what promtool says that it got is looked at."""
+    to fire, for a series with labels and for one without, nothing is expected, and what promtool says that it got is looked at."""
     always = [dict({k: v for k, v in rule.items() if k != "for"}, expr="demo") for rule in rules]
+    series = 'demo{feed="s/binary/sourced",source="s",pod="p",job_name="j"}', "demo"
     case = {"alert_rule_test": [{"eval_time": "1m", "alertname": rule["alert"], "exp_alerts": []} for rule in rules],
-            "interval": "1m", "input_series": [{"series": 'demo{feed="s/binary/sourced",source="s",pod="p",job_name="j"}', "values": "7x5"}]}
+            "interval": "1m", "input_series": [{"series": one, "values": "7x5"} for one in series]}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": mode, "rules": always}]}))
         (folder / "test.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "tests": [case]}))
         _, said = promtool("test", "rules", "test.yaml", cwd=folder)
-    if said.count("summary=") != len(rules):
-        faults.add(f"{mode}: {said.count('summary=')} of {len(rules)} texts were seen: {said}")
+    if said.count("summary=") != len(series) * len(rules):
+        faults.add(f"{mode}: {said.count('summary=')} of {len(series) * len(rules)} texts were seen: {said}")
     for bad in "error expanding", "<no value>", "{{":
         if bad in said:
             faults.add(f"{mode}: `{bad}` in the texts: {said}")
 
 
-def as_rendered(faults):
-    """What the chart makes of the rules, for two labels side by side."""
-    rendered, text, said = render(HERE / "values" / "next-label.yaml", NEWEST)
+def as_rendered(cases, faults):
+    """What the chart makes of the rules, for the file of values that these cases are named after."""
+    name = cases.name.removesuffix("_test.yaml")
+    rendered, text, said = render(HERE / "values" / f"{name}.yaml", NEWEST)
     if not rendered:
         return faults.add(said.strip())
     rule = next(manifest for manifest in yaml.safe_load_all(text) if manifest and manifest["kind"] == "PrometheusRule")
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         (folder / "rules.yaml").write_text(yaml.safe_dump(rule["spec"]))
-        cases = (HERE / "alerts" / "rendered_test.yaml").read_text()
-        (folder / "test.yaml").write_text(cases)
+        (folder / "test.yaml").write_text(cases.read_text())
         for command in ("check", "rules", "--lint-fatal", "rules.yaml"), ("test", "rules", "test.yaml"):
             good, said = promtool(*command, cwd=folder)
             if not good:
-                faults.add(f"as the chart renders them: {said.strip()}")
+                faults.add(f"as the chart renders them for {name}: {said.strip()}")
 
 
 def main():
     faults = Faults()
     runbook = anchors((CHART / "RUNBOOK.md").read_text())
     names = []
-    for mode in "backup", "restore":
+    for mode in "backup", "restore", "off":
         file = CHART / "alerts" / f"{mode}.yaml"
         for command in ("check", "rules", file), ("test", "rules", HERE / "alerts" / f"{mode}_test.yaml"):
             good, said = promtool(*command)
@@ -110,7 +109,8 @@ def main():
         texts_expand(mode, rules, faults)
         mutations(mode, rules, faults)
     if shutil.which(HELM):
-        as_rendered(faults)
+        for cases in sorted((HERE / "alerts" / "rendered").glob("*_test.yaml")):
+            as_rendered(cases, faults)
     else:
         print("skipped: alerts as the chart renders them (no helm)")
     if len(names) != len(set(names)):

@@ -32,6 +32,12 @@ class Faults:
         print(f"{what}: ok")
 
 
+def run(*args, cwd=None):
+    """Runs a tool; returns (succeeded, all that it said)."""
+    done = subprocess.run([*map(str, args)], capture_output=True, text=True, cwd=cwd)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
 def helm(*args, text=None):
     """Runs helm; returns (succeeded, output, errors)."""
     done = subprocess.run([HELM, *map(str, args)], input=text, capture_output=True, text=True)

@@ -39,6 +39,7 @@ def prometheus_rule(spec):
                 "alert", "expr", "for", "labels", "annotations"}, "fields of a rule"
             texts = [rule["expr"], rule["alert"], *rule["labels"].values(), *rule["annotations"].values()]
             yield all(isinstance(text, str) for text in texts), "texts of a rule"
+            yield re.match("https?://", rule["annotations"].get("runbook_url", "https://")), "a runbook_url that is no URL"
 
 
 def custom(manifest, where, faults):

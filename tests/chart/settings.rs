@@ -3,15 +3,21 @@
 use std::time::Duration;
 
 use azul_backup::settings::catalogue::{SETTINGS, Setting};
-use azul_backup::settings::{Environment, Layers, RestoreSettings, STOP_GRACE, Settings, StageSettings};
+use azul_backup::settings::proxy::VARIABLES;
+use azul_backup::settings::{
+    Environment, Layers, Proxies, RestoreSettings, STOP_GRACE, Settings, StageSettings,
+};
 use serde_yaml_ng::Value;
 
 use super::files::{Rendered, rendered, text, yaml};
 
-/// Variables that are no settings of the program: what the chart sets for libraries, and what the values of the
-/// snapshots set on top.
-const OTHERS: [&str; 5] = [
+/// Variables that are in no catalogue of settings: what many programs are told in the same words, what the chart sets for
+/// libraries, and what the values of the snapshots set on top.
+const OTHERS: [&str; 8] = [
     hyper_tls::CERTIFICATES_VARIABLE,
+    VARIABLES[0],
+    VARIABLES[1],
+    VARIABLES[2],
     "TMPDIR",
     "RUST_LOG",
     "TZ",
@@ -144,6 +150,44 @@ fn every_setting_is_documented_for_operators_of_the_chart() {
             setting.variable
         );
     }
+    for variable in VARIABLES {
+        assert!(readme.contains(&format!("`{variable}`")), "{variable}");
+    }
+}
+
+/// A proxy that the chart knows, and one that is in a secret.
+#[test]
+fn the_program_goes_through_the_proxies_that_the_chart_is_told_of() {
+    let mut found = std::collections::BTreeSet::new();
+    each_pod(|name, _, variables| {
+        let variables = variables
+            .iter()
+            .map(|(variable, value)| (variable.as_str().into(), value.as_str().into()));
+        let proxies = Proxies::read(&variables.collect()).unwrap_or_else(|faults| panic!("{name}: {faults}"));
+        for (secure, host) in [
+            (false, "dp-events.azul.svc"),
+            (false, "d"),
+            (true, "s3.example.org"),
+        ] {
+            found.extend(
+                proxies
+                    .before(secure, host, 443)
+                    .map(|proxy| format!("{host} by {proxy}")),
+            );
+        }
+    });
+    let found: Vec<_> = found.iter().map(String::as_str).collect();
+    let of_secret = format!("http://{SECRET}:80");
+    assert_eq!(
+        found,
+        [
+            &format!("d by {of_secret}"),
+            "d by http://proxy.example.org:3128",
+            &format!("dp-events.azul.svc by {of_secret}"),
+            &format!("s3.example.org by {of_secret}"),
+            "s3.example.org by http://secure-proxy.example.org:80",
+        ]
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use actors::fault::FaultKind;
 use actors::ports::Target;
+use actors::ports::archive::Store;
 
 use super::raw_tcp::{RawServer, Step, answer};
 use super::upload::stream;
@@ -33,6 +34,11 @@ async fn a_200_is_there_a_404_is_not_and_anything_else_is_a_fault() {
         (answer(sized("403 No", "")), FaultKind::Rejected, "403"),
         (answer(sized("302 No", "")), FaultKind::Rejected, "302"),
         (
+            answer("HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 9\r\n\r\n"),
+            FaultKind::Transient,
+            "a web page",
+        ),
+        (
             vec![Step::Read, Step::Hang],
             FaultKind::Transient,
             "no answer within 300",
@@ -58,4 +64,41 @@ async fn a_kept_connection_that_was_closed_is_replaced_at_once() {
         assert!(dispatcher.exists(&stream()).await.unwrap());
     }
     assert_eq!(server.connections(), 2);
+}
+
+#[actix_rt::test]
+async fn only_what_says_that_it_is_the_dispatcher_is_taken_for_it() {
+    for (script, expected) in [
+        (answer(sized("200 OK", "Azul Dispatcher")), None),
+        (
+            answer(sized("200 OK", "<html>Log in</html>")),
+            Some((
+                FaultKind::Rejected,
+                "it does not say `Azul Dispatcher`: <html>Log in",
+            )),
+        ),
+        (
+            answer(sized("200 OK", "")),
+            Some((FaultKind::Rejected, "it does not say")),
+        ),
+        (answer(sized("503 No", "")), Some((FaultKind::Transient, "503"))),
+        (answer(sized("403 No", "")), Some((FaultKind::Rejected, "403"))),
+        (
+            vec![Step::Read, Step::Hang],
+            Some((FaultKind::Transient, "no answer within 300")),
+        ),
+    ] {
+        for sent in [Store::Streams, Store::Events] {
+            let server = RawServer::start([script.clone()]);
+            let probed = target(&server.url()).probe(sent).await;
+            let fault = probed.as_ref().err();
+            assert_eq!(
+                fault.map(|fault| fault.kind()),
+                expected.map(|(kind, _)| kind),
+                "{fault:?}"
+            );
+            let text = fault.map(ToString::to_string).unwrap_or_default();
+            assert!(text.contains(expected.map_or("", |(_, text)| text)), "{text}");
+        }
+    }
 }

@@ -144,8 +144,7 @@ async fn an_answer_about_the_events_is_understood() {
         let reason = expected.to_owned();
         assert_eq!(outcome(script).await.unwrap(), Published::NotTaken { reason });
     }
-    let partial =
-        "successfully submitted 18/20 events with the failed events providing the following errors: large;\n";
+    let partial = "successfully submitted 18/20 events with the failed events providing the following errors: message too large for kafka: 4001647 vs 3145728 bytes;\n";
     let reason = format!("title: {partial}");
     assert_eq!(
         outcome(error("500 No", "", partial)).await.unwrap(),

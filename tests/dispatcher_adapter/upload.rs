@@ -19,7 +19,7 @@ pub fn stream() -> StreamId {
     StreamId::new("samples", "content", SHA256).unwrap()
 }
 
-fn ok(size: usize) -> String {
+pub fn ok(size: usize) -> String {
     let body = format!(r#"{{"data":{{"label":"","size":{size},"sha512":"","sha256":"{SHA256}"}}}}"#);
     sized("200 OK", &body)
 }
@@ -28,10 +28,13 @@ fn ok(size: usize) -> String {
 pub struct Made {
     chunks: VecDeque<Result<Bytes, Fault>>,
     pause: Duration,
-    taken: Rc<Cell<usize>>,
+    pub taken: Rc<Cell<usize>>,
 }
 
 impl Made {
+    /// What blocks are made of.
+    pub const BYTE: u8 = b'a';
+
     pub fn of(chunks: impl IntoIterator<Item = impl Into<Bytes>>) -> Self {
         Self {
             chunks: chunks.into_iter().map(|chunk| Ok(chunk.into())).collect(),
@@ -41,8 +44,8 @@ impl Made {
     }
 
     /// So many times 64 KiB.
-    fn blocks(count: usize) -> Self {
-        Self::of(vec![Bytes::from(vec![b'a'; 64 * 1024]); count])
+    pub fn blocks(count: usize) -> Self {
+        Self::of(vec![Bytes::from(vec![Self::BYTE; 64 * 1024]); count])
     }
 
     fn failing(mut self) -> Self {

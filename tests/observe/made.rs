@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actors::ports::restore_state::{EventFigures, StreamFigures};
 use actors::restore::progress::{
-    FeedProgress, LeftOut, LeftOutBecause, Progress, SourceProgress, Stage, Total,
+    FeedProgress, LeftBehind, LeftOut, LeftOutBecause, Progress, SourceProgress, Stage, Total,
 };
 use actors::statistics::SourceFigures;
 use actors::supervisor::Pulse;
@@ -15,6 +15,7 @@ use azul_backup::observe::server::{Server, Views};
 use azul_backup::observe::snapshot::{
     BackupStanding, Doing, FeedStatus, JournalStatus, Remark, RestoreStanding, Snapshot, StreamBacklog,
 };
+use azul_backup::observe::usage::Usage;
 
 /// Text as somebody writes it who wants to be more than text.
 pub const HOSTILE: &str =
@@ -97,6 +98,7 @@ fn bare(mode: Doing, stage: &str) -> Snapshot {
         stage: stage.to_owned(),
         not_ready: Vec::new(),
         last_sign_of_life_seconds: Some(0.4),
+        process: Usage::default(),
         sources: BTreeMap::new(),
         backup: None,
         restore: None,
@@ -132,12 +134,15 @@ pub fn healthy_backup() -> Snapshot {
             },
             journal: JournalStatus {
                 bytes: 48 << 20,
-                max_bytes: 512 << 20,
+                reserved_bytes: 2 << 20,
                 aside_bytes: 0,
+                taken_bytes: 50 << 20,
+                max_bytes: 512 << 20,
                 volume_free_bytes: Some(700 << 20),
                 volume_bytes: Some(1 << 30),
             },
             suspect_pulls: 0,
+            suspect_pulls_in_all: 0,
         }),
         ..bare(Doing::Backup, "running")
     }
@@ -192,9 +197,14 @@ pub fn backup_in_trouble() -> Snapshot {
             .collect(),
         missing: 3,
     };
-    backup.journal.bytes = 470 << 20;
+    // By what has been received alone it would not be full.
+    backup.journal.bytes = 400 << 20;
+    backup.journal.reserved_bytes = 60 << 20;
+    backup.journal.aside_bytes = 10 << 20;
+    backup.journal.taken_bytes = 470 << 20;
     backup.journal.volume_free_bytes = Some(90 << 20);
     backup.suspect_pulls = 2;
+    backup.suspect_pulls_in_all = 1_414;
     snapshot
 }
 
@@ -234,16 +244,21 @@ pub fn restore() -> Snapshot {
                     source("samples", 31_000, 96_000, true),
                 ],
                 feeds: vec![feed("system/insert/default"), feed("samples/binary/sourced")],
-                left_out: vec![LeftOut {
-                    source: format!("old {HOSTILE}"),
-                    because: LeftOutBecause::NotConfigured,
-                }],
-                absent: Vec::new(),
+                left_behind: LeftBehind {
+                    sources: vec![LeftOut {
+                        source: format!("old {HOSTILE}"),
+                        because: LeftOutBecause::NotConfigured,
+                    }],
+                    ..LeftBehind::default()
+                },
+                looked_at: 33_000,
+                ..Progress::default()
             },
             bytes_done: 33_000 * 700_000,
             bytes_total: Some(98_000 * 700_000),
             eta_seconds: Some(4000.0),
             last_progress: Some(ago(1)),
+            starts: Some(1),
             dead_letters: 1,
             verdict: None,
         }),

@@ -8,4 +8,5 @@ mod made;
 mod page;
 #[path = "../raw_http/mod.rs"]
 mod raw_http;
+mod readme;
 mod webdriver;

@@ -62,7 +62,7 @@ fn the_first_thing_on_a_bad_day_is_what_to_do() {
         "Not ready: feed incidents/binary/mapped",
         "Could not be stored, set aside: 27 streams.",
         "azul-backup failed-streams tells why",
-        "May have cost events: 2 pulls.",
+        "May have cost events: 1,414 pulls, in 2 spans of time.",
         "azul-backup suspect-pulls",
         "Behind: 1 feed, the first since 20",
         "The journal holds 470.00 MiB of 512.00 MiB",

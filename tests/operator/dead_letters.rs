@@ -8,7 +8,7 @@ use actors::avro::ModelVersion;
 use actors::avro::encode::{self, Framing};
 use actors::feed::Model;
 use actors::ports::archive::Store;
-use actors::ports::restore_state::{DeadLetter, RestoreChange, RestoreState};
+use actors::ports::restore_state::{DeadLetter, RestoreChange, RestoreState, Route};
 use actors::timestamp::Timestamp;
 use azul_backup::adapters::restore_state::SledRestoreState;
 use azul_backup::local_socket::LocalSocket;
@@ -45,6 +45,10 @@ fn letter(key: &str, event: Option<u64>, reason: &str) -> DeadLetter {
         },
         key: key.to_owned(),
         event,
+        route: event.map(|_| Route {
+            bucket: "http://minio:9000/streams http://minio:9000/events".to_owned(),
+            target: "http://dispatcher:8111 http://dispatcher:8111".to_owned(),
+        }),
         kafka_key: event.map(|event| format!("kafka-{event}")),
         reason: reason.to_owned(),
         attempts: 2,
@@ -181,7 +185,14 @@ fn letters_are_told_to_people_and_to_scripts_whether_a_restore_runs_or_not() {
         json!({
             "store": "events", "key": BUNDLE, "event": 0, "kafka_key": "kafka-0", "since": "2026-11-23T15:23:25Z",
             "attempts": 2, "reason": "refused: no author", "event_bytes": bulk("kafka-0").len(),
+            "bucket": "http://minio:9000/streams http://minio:9000/events",
+            "target": "http://dispatcher:8111 http://dispatcher:8111",
         })
+    );
+    // One of an earlier version, which kept no route.
+    assert_eq!(
+        (&rows[0]["bucket"], &rows[0]["target"]),
+        (&Value::Null, &Value::Null)
     );
     assert_eq!((rows.len(), &rows[0]["event"]), (4, &Value::Null));
     let of_other = objects(folder.path(), &["dead-letters", "--json", "--source", "other"]);

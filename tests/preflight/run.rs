@@ -104,6 +104,17 @@ impl Checks {
         self.says(check, "failed", words);
     }
 
+    /// The exit code, and the results of all checks of this name.
+    pub fn end_with(&self, code: i32, check: &str, results: &[&str]) {
+        let ended = (self.code, self.results(check));
+        assert_eq!(ended, (Some(code), results.to_vec()), "{}", self.shown());
+    }
+
+    /// These words are anywhere in what was found and is to be done.
+    pub fn show(&self, words: &str) {
+        assert!(self.shown().contains(words), "{words}: {}", self.shown());
+    }
+
     pub fn says(&self, check: &str, result: &str, words: &[&str]) {
         let told = self.only(check, result);
         for word in words {

@@ -13,6 +13,15 @@ fn against(server: &OddServer) -> Checks {
         .checks(&[])
 }
 
+/// The answer of a bucket in which there is nothing to whoever asks what there is.
+fn empty_page(request: &str) -> String {
+    let bucket = request.split(['/', '?', ' ']).nth(2).unwrap_or_default();
+    let page = format!(
+        "<ListBucketResult><Name>{bucket}</Name><Prefix></Prefix><IsTruncated>false</IsTruncated></ListBucketResult>"
+    );
+    http("200 OK", "", &page)
+}
+
 fn untried(checks: &Checks) {
     for check in ["bucket", "read", "write"] {
         assert_eq!(checks.results(check), ["not tried"; 2], "{}", checks.shown());
@@ -88,11 +97,7 @@ fn a_key_that_may_nothing_is_told_what_it_needs() {
     assert_eq!(checks.code, Some(1));
     assert_eq!(checks.results("credentials"), ["passed"]);
     assert_eq!(checks.results("bucket"), ["failed"; 2]);
-    assert!(
-        checks
-            .shown()
-            .contains("grant s3:ListBucket on the bucket azul-backup-1-events to this key")
-    );
+    checks.show("grant s3:ListBucket on the bucket azul-backup-1-events to this key");
     assert_eq!(checks.results("write"), ["not tried"; 2]);
 }
 
@@ -131,14 +136,11 @@ fn a_missing_bucket_is_told_and_never_created() {
         checks.shown()
     );
     assert_eq!(checks.results("bucket"), ["warning"; 2]);
-    assert!(checks.shown().contains("the start of the backup creates it, in the region us-east-1, which takes the permission s3:CreateBucket"));
+    checks.show("the start of the backup creates it, in the region us-east-1, which takes the permission s3:CreateBucket");
     assert_eq!(checks.results("write"), ["not tried"; 2]);
     let checks = Terms::of(&scene).checks(&["--mode", "restore"]);
-    assert_eq!(
-        (checks.code, checks.results("bucket")),
-        (Some(1), vec!["failed"; 2])
-    );
-    assert!(checks.shown().contains("BK__BUCKET_NAME_PREFIX"));
+    checks.end_with(1, "bucket", &["failed"; 2]);
+    checks.show("BK__BUCKET_NAME_PREFIX");
     assert_eq!(scene.s3.keys("azul-backup-1-events").unwrap(), None);
     assert_eq!(scene.s3.keys("azul-backup-1-streams").unwrap(), None);
 }
@@ -151,15 +153,8 @@ fn a_bucket_that_takes_no_object_is_told() {
         .knobs()
         .fail_next(Operation::PutObject, 2, Failure::Status(403));
     let checks = Terms::of(&scene).checks(&[]);
-    assert_eq!(
-        (checks.code, checks.results("write")),
-        (Some(1), vec!["failed"; 2])
-    );
-    assert!(
-        checks
-            .shown()
-            .contains("grant s3:PutObject on the objects of azul-backup-1-streams")
-    );
+    checks.end_with(1, "write", &["failed"; 2]);
+    checks.show("grant s3:PutObject on the objects of azul-backup-1-streams");
 }
 
 #[test]
@@ -170,41 +165,23 @@ fn a_refused_deletion_is_a_warning_with_the_key_that_stays() {
         .knobs()
         .fail_next(Operation::DeleteObject, 2, Failure::Status(403));
     let checks = Terms::of(&scene).checks(&[]);
-    assert_eq!(
-        (checks.code, checks.results("write")),
-        (Some(0), vec!["warning"; 2])
-    );
+    checks.end_with(0, "write", &["warning"; 2]);
     for bucket in ["azul-backup-1-streams", "azul-backup-1-events"] {
         let keys = scene.s3.keys(bucket).unwrap().unwrap();
         assert_eq!(keys.len(), 1, "{keys:?}");
-        assert!(
-            checks.shown().contains(&format!("{bucket}/{} stays", keys[0])),
-            "{}",
-            checks.shown()
-        );
+        checks.show(&format!("{bucket}/{} stays", keys[0]));
     }
     // What is there of another run is left alone, and is nothing to restore.
     let checks = Terms::of(&scene).checks(&["--mode", "restore"]);
-    assert!(
-        checks.shown().contains("it may be listed, and is empty"),
-        "{}",
-        checks.shown()
-    );
+    checks.show("it may be listed, and is empty");
     assert_eq!(scene.s3.keys("azul-backup-1-events").unwrap().unwrap().len(), 1);
 }
 
 #[test]
 fn an_object_that_was_there_before_is_neither_overwritten_nor_deleted() {
     let server = OddServer::plain(|request| {
-        let bucket = request.split(['/', '?', ' ']).nth(2).unwrap_or_default();
         match request.split(' ').next() {
-            Some("GET") => http(
-                "200 OK",
-                "",
-                &format!(
-                    "<ListBucketResult><Name>{bucket}</Name><Prefix></Prefix><IsTruncated>false</IsTruncated></ListBucketResult>"
-                ),
-            ),
+            Some("GET") => empty_page(request),
             // Whatever is looked for is there.
             Some("HEAD") => "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_owned(),
             other => panic!("it has {other:?}"),
@@ -212,41 +189,19 @@ fn an_object_that_was_there_before_is_neither_overwritten_nor_deleted() {
     });
     let checks = against(&server);
     assert_eq!(checks.results("write"), ["failed"; 2], "{}", checks.shown());
-    assert!(
-        checks
-            .shown()
-            .contains("which this run has not written: it is left alone")
-    );
+    checks.show("which this run has not written: it is left alone");
 }
 
 #[test]
 fn the_version_that_was_written_is_what_is_deleted() {
-    let server = OddServer::plain(|request| {
-        let bucket = request.split(['/', '?', ' ']).nth(2).unwrap_or_default();
-        match request.split(' ').next() {
-            Some("GET") => http(
-                "200 OK",
-                "",
-                &format!(
-                    "<ListBucketResult><Name>{bucket}</Name><Prefix></Prefix><IsTruncated>false</IsTruncated></ListBucketResult>"
-                ),
-            ),
-            Some("HEAD") => http("404 Not Found", "", ""),
-            Some("PUT") => http("200 OK", "ETag: \"x\"\r\nx-amz-version-id: v7\r\n", ""),
-            _ if request.contains("versionId=v7") => s3_error("403 Forbidden", "", "AccessDenied", ""),
-            _ => http("204 No Content", "", ""),
-        }
+    let server = OddServer::plain(|request| match request.split(' ').next() {
+        Some("GET") => empty_page(request),
+        Some("HEAD") => http("404 Not Found", "", ""),
+        Some("PUT") => http("200 OK", "ETag: \"x\"\r\nx-amz-version-id: v7\r\n", ""),
+        _ if request.contains("versionId=v7") => s3_error("403 Forbidden", "", "AccessDenied", ""),
+        _ => http("204 No Content", "", ""),
     });
     let checks = against(&server);
-    assert_eq!(
-        (checks.code, checks.results("write")),
-        (Some(0), vec!["warning"; 2]),
-        "{}",
-        checks.shown()
-    );
-    assert!(
-        checks
-            .shown()
-            .contains("its version v7 cannot be deleted (403 AccessDenied: told), only hidden")
-    );
+    checks.end_with(0, "write", &["warning"; 2]);
+    checks.show("its version v7 cannot be deleted (403 AccessDenied: told), only hidden");
 }

@@ -48,6 +48,10 @@ pub struct RawServer {
 }
 
 impl RawServer {
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Plays the first script on the first connection, and so on.
     pub fn start(scripts: impl IntoIterator<Item = Vec<Step>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

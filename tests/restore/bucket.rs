@@ -97,6 +97,17 @@ pub fn event(feed: &Feed, number: u64) -> Event {
     event_in(feed, ModelVersion::V6, number, |_| {})
 }
 
+/// The same, that happened then.
+pub fn event_at(feed: &Feed, number: u64, time: &str) -> Event {
+    let event = event_in(feed, ModelVersion::V6, number, |event| {
+        event["timestamp"] = time.into()
+    });
+    Event {
+        timestamp: time.parse().unwrap(),
+        ..event
+    }
+}
+
 /// The key of a bundle that ends with this event.
 pub fn bundle_key(feed: &Feed, last: &Event, count: usize) -> String {
     format!("{feed}/{}-{count}-{}", last.timestamp, last.kafka_key)

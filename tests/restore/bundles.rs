@@ -4,20 +4,16 @@ use actors::avro::ModelVersion;
 use actors::feed::Feed;
 use sandbox::encode::{Layout, bulk};
 
-use crate::bucket::{AES_KEY, EVENTS, Event, STREAMS, bundle_key, event, event_in, feed, gzip, sealed};
+use crate::bucket::{
+    AES_KEY, EVENTS, Event, STREAMS, bundle_key, event, event_at, event_in, feed, gzip, sealed,
+};
 use crate::scene::Scene;
 
 fn events_at(feed: &Feed, first: u64, times: &[&str]) -> Vec<Event> {
-    let events = times.iter().zip(first..).map(|(time, number)| {
-        let changed = event_in(feed, ModelVersion::V6, number, |event| {
-            event["timestamp"] = (*time).into()
-        });
-        Event {
-            timestamp: time.parse().unwrap(),
-            ..changed
-        }
-    });
-    events.collect()
+    let events = times.iter().zip(first..);
+    events
+        .map(|(time, number)| event_at(feed, number, time))
+        .collect()
 }
 
 fn keys(events: &[Event]) -> Vec<String> {
@@ -161,4 +157,47 @@ fn encrypted_objects_in_folders_of_one_bucket_are_restored() {
     let expected: Vec<String> = (0..3).map(|number| format!("{number:032x}")).collect();
     assert_eq!(scene.published(&feed), expected);
     assert!(ended.letters.is_empty(), "{:?}", ended.lost());
+    let shared = scene.dispatcher.shared();
+    let (uploads, publishes) = (shared.upload_totals().requests, shared.publish_totals().requests);
+    assert_eq!(
+        (uploads, publishes),
+        (3, 3),
+        "what lies there in both forms is restored once"
+    );
+    assert_eq!((ended.streams(), ended.events()), ([3, 0, 0], [3, 3, 0, 0, 0]));
+    assert!(ended.log.contains("restored once"), "{}", ended.log);
+    let planned = scene.restore(&["--plan", "--from-start"]).is(0);
+    for figure in ["all_streams/bytes", "all_events/bytes", "all_events/events"] {
+        assert_eq!(planned.figure(figure), ended.figure(figure), "{figure}");
+    }
+}
+
+#[test]
+fn what_one_form_of_an_object_does_not_give_back_the_other_does() {
+    for (state, damaged) in [("readonly", ""), ("enabled", ".aesc1")] {
+        let scene = Scene::new(&["samples"])
+            .set("BK__EXTERNAL_BACKUP__AES_STATE", state)
+            .set("BK__EXTERNAL_BACKUP__AES_KEY", AES_KEY);
+        let feed = feed("samples/binary/sourced");
+        let stream = scene.put_stream("samples", "content", b"both");
+        let bundle = scene.put_bundle(&feed, &[event(&feed, 1)]);
+        for (bucket, key) in [(STREAMS, &stream), (EVENTS, &bundle)] {
+            let packed = std::fs::read(scene.object_path(bucket, key)).unwrap();
+            scene.put(bucket, &format!("{key}.aesc1"), &sealed(&packed));
+            scene.put(bucket, &format!("{key}{damaged}"), b"neither gzip nor encrypted");
+        }
+        let ended = scene.restore(&[]).is(0);
+        assert_eq!(
+            (scene.uploaded(), scene.published(&feed).len()),
+            (vec![stream.clone()], 1)
+        );
+        assert_eq!((ended.streams(), ended.events()), ([1, 0, 0], [1, 1, 0, 0, 0]));
+        assert!(ended.letters.is_empty(), "{:?}", ended.lost());
+        let warned = |key: &str| {
+            ended.log.lines().any(|line| {
+                line.contains("WARN") && line.contains("its other form is read instead") && line.contains(key)
+            })
+        };
+        assert!(warned(&stream) && warned(&bundle), "{}", ended.log);
+    }
 }

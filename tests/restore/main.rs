@@ -6,6 +6,7 @@ mod asked;
 mod bad_events;
 mod bucket;
 mod bundles;
+mod first_look;
 mod last_scrape;
 mod matrix;
 mod memory;

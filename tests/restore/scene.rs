@@ -109,6 +109,15 @@ impl Scene {
         before.hub.order(order(target, fault, times));
     }
 
+    /// Spoils every question whether the dispatcher has a binary.
+    pub fn spoil_questions(&self, fault: Fault) {
+        let before = self.before.as_ref().expect("the scene is spoilable");
+        before.hub.order(Order {
+            operation: Operation::HeadStream,
+            ..order("", fault, EVER)
+        });
+    }
+
     /// Whether something was spoiled, as far as it was on order.
     pub fn has_struck(&self) -> bool {
         let Some(before) = &self.before else {
@@ -136,13 +145,14 @@ impl Scene {
 
     /// Starts `restore` with these options.
     pub fn start(&self, options: &[&str]) -> Running {
+        self.begin(&[&["restore", "--json"], options].concat())
+    }
+
+    /// Starts the program with these arguments.
+    pub fn begin(&self, arguments: &[&str]) -> Running {
         let number = self.starts.fetch_add(1, Ordering::SeqCst);
         let output = self.folder.path().join(format!("start-{number}"));
-        Running::start(
-            &self.settings,
-            &[&["restore", "--json"], options].concat(),
-            &output,
-        )
+        Running::start(&self.settings, arguments, &output)
     }
 
     /// Runs the program with these arguments to its end.

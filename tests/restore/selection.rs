@@ -5,7 +5,7 @@ use std::time::Duration;
 use actors::stream_id::Sha256;
 use sandbox::s3::Operation;
 
-use crate::bucket::{event, feed};
+use crate::bucket::{event, event_at, feed};
 use crate::scene::Scene;
 
 fn named(numbers: impl IntoIterator<Item = u64>) -> Vec<String> {
@@ -91,6 +91,33 @@ fn a_window_of_time_cuts_inside_a_bundle() {
 }
 
 #[test]
+fn what_an_earlier_start_has_left_out_and_how_far_it_had_come_is_told_by_the_next_one() {
+    let scene = scene().spoilable();
+    let system = feed("system/insert/default");
+    let events: Vec<_> = (10..20).map(|number| event(&system, number)).collect();
+    scene.put_bundle(&system, &events);
+    let since = event(&system, 15).timestamp.to_string();
+    let down = sandbox::proxy::Fault::Answer(sandbox::proxy::Reply::Xml(503));
+    scene.spoil_hub("model=binary", down, crate::scene::EVER);
+    let told = |ended: &crate::program::Ended| {
+        let of_system = &ended.told["feeds"][0];
+        assert_eq!(of_system["feed"], "system/insert/default");
+        (
+            of_system["figures"]["events"].clone(),
+            of_system["not_wanted"].clone(),
+            of_system["reached"].clone(),
+        )
+    };
+    // Of two bundles: one of ten events, and one that is named a few seconds before.
+    let expected = (5.into(), 6.into(), events[9].timestamp.to_string().into());
+    let stopped = scene.restore(&["--since", &since]).is(1);
+    assert_eq!(told(&stopped), expected);
+    scene.heal();
+    let ended = scene.restore(&["--since", &since]).is(0);
+    assert_eq!(told(&ended), expected);
+}
+
+#[test]
 fn one_hash_is_restored_without_a_full_listing() {
     let scene = scene();
     for number in 0..300 {
@@ -114,6 +141,29 @@ fn one_hash_is_restored_without_a_full_listing() {
     // Two sources of two labels and two hashes, gone through twice, and counted once.
     assert!(listings <= 40, "{listings} listings");
     assert_eq!(seen.requests_of(Operation::GetObject), 2);
+}
+
+#[test]
+fn events_that_stray_by_years_from_the_name_of_their_bundle_are_found_where_every_bundle_is_read() {
+    let scene = Scene::new(&["samples"]);
+    let feed = feed("samples/binary/mapped");
+    // As a backup of an Azul that was restored once writes it: an event of today among those of long ago.
+    let (today, long_ago) = (event(&feed, 0), event_at(&feed, 1, "2023-05-01T00:00:00Z"));
+    scene.put_bundle(&feed, &[today, long_ago]);
+    let july = ["--since", "2025-07-01", "--until", "2025-08-01"];
+    let by_name = scene.restore(&[&july[..], &["--allow-empty"]].concat()).is(0);
+    assert!(scene.published(&feed).is_empty());
+    let note = by_name.told["notes"][0].as_str().unwrap();
+    assert!(note.contains("--read-every-bundle"), "{note}");
+    assert!(by_name.log.contains(note), "{}", by_name.log);
+    let read = scene
+        .restore(&[&july[..], &["--read-every-bundle"]].concat())
+        .is(0);
+    assert_eq!(scene.published(&feed), named([0]));
+    assert_eq!(
+        (read.events(), read.told["notes"].as_array().unwrap().len()),
+        ([1, 1, 0, 0, 0], 0)
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::ports::state::FeedTimes;
 use crate::timestamp::Timestamp;
 
 /// A wait that is shorter says nothing of whether a feed keeps up.
@@ -31,6 +32,9 @@ pub enum FeedWork {
 }
 
 impl FeedWork {
+    /// All of it.
+    pub const ALL: [Self; 5] = [Self::Pull, Self::Answer, Self::Journal, Self::Bundle, Self::Feed];
+
     /// In one word, for figures.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -65,23 +69,23 @@ pub struct Waiting {
     pub bytes: u64,
 }
 
-/// How a feed stands; counts are those since the start.
+/// How a feed stands; counts are those since the start, and times may be of an earlier one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FeedFigures {
     /// Whether it is configured; otherwise it only finishes what an earlier start left.
     pub configured: bool,
     /// What the dispatcher last said; `None` before the first answer.
     pub ready: Option<bool>,
-    /// Since when it has not been caught up: an answer had as many events as were asked for, or a pull failed, or
+    /// Since when it has not been caught up, in whichever start: an answer had as many events as were asked for, or a pull failed, or
     /// waited for room. An answer with less than half of
     /// it, of a dispatcher that is ready, ends it: who is slow, and has more, gives nearly as much as was asked for. Never of
     /// a feed that does not pull.
     pub behind_since: Option<Timestamp>,
-    /// When an event last became durable here.
+    /// When an event last became durable here, in whichever start; as the next one.
     pub last_event: Option<Timestamp>,
     /// When the bucket last had a bundle.
     pub last_bundle: Option<Timestamp>,
-    /// When a pull last succeeded, with or without events.
+    /// When a pull last succeeded, with or without events; as the last event.
     pub last_pull: Option<Timestamp>,
     /// What is not in the bucket.
     pub waiting: Waiting,
@@ -106,8 +110,8 @@ pub struct FeedSigns(Arc<Mutex<Signs>>);
 #[derive(Debug, Default)]
 struct Signs {
     figures: FeedFigures,
-    /// Since when it has been held up.
-    held_up: Option<Instant>,
+    /// Since when it has been held up, and by how many things at once.
+    held_up: Option<(Instant, u32)>,
     troubles: BTreeMap<FeedWork, (Timestamp, String)>,
 }
 
@@ -181,6 +185,23 @@ impl FeedSigns {
         signs.troubles.remove(&FeedWork::Bundle);
     }
 
+    /// What earlier starts noted, where this one has nothing newer.
+    pub fn recall(&self, times: &FeedTimes) {
+        let mut signs = self.signs();
+        let FeedFigures {
+            last_event,
+            last_bundle,
+            last_pull,
+            ..
+        } = &mut signs.figures;
+        *last_event = last_event.or(times.event);
+        *last_bundle = last_bundle.or(times.bundle);
+        *last_pull = last_pull.or(times.pull);
+        if let Some(since) = times.behind_since {
+            signs.fall_behind(since);
+        }
+    }
+
     /// A pull may have cost events.
     pub fn suspected(&self) {
         self.signs().figures.suspect_pulls += 1;
@@ -191,10 +212,12 @@ impl FeedSigns {
         self.signs().figures.waiting = waiting;
     }
 
-    /// It waits for what others give, until what is returned is dropped.
+    /// It waits for what others give, until what is returned is dropped, and whatever else holds it up meanwhile.
     #[must_use]
     pub fn held_up(&self) -> HeldUp {
-        self.signs().held_up.get_or_insert_with(Instant::now);
+        let mut signs = self.signs();
+        let (_, by) = signs.held_up.get_or_insert_with(|| (Instant::now(), 0));
+        *by += 1;
         HeldUp(self.clone())
     }
 
@@ -207,7 +230,7 @@ impl FeedSigns {
         };
         let last = signs.troubles.values().max_by_key(|(since, _)| *since);
         now.figures.trouble = last.map(|(_, why)| why.clone());
-        if let Some(since) = signs.held_up {
+        if let Some((since, _)) = signs.held_up {
             now.waited(since.elapsed());
         }
         now.figures
@@ -225,8 +248,10 @@ pub struct HeldUp(FeedSigns);
 impl Drop for HeldUp {
     fn drop(&mut self) {
         let mut signs = self.0.signs();
-        if let Some(since) = signs.held_up.take() {
-            signs.waited(since.elapsed());
+        match signs.held_up.take() {
+            Some((since, by)) if by > 1 => signs.held_up = Some((since, by - 1)),
+            Some((since, _)) => signs.waited(since.elapsed()),
+            None => {}
         }
     }
 }
@@ -278,6 +303,19 @@ mod tests {
         drop(long);
         tokio::time::advance(S).await;
         assert_eq!(signs.figures().backpressure, S / 2 + 4 * S, "over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_feed_that_two_things_hold_up_waits_until_both_are_over_and_once() {
+        let signs = FeedSigns::of_configured();
+        let (first, second) = (signs.held_up(), signs.held_up());
+        tokio::time::advance(S).await;
+        drop(first);
+        tokio::time::advance(S).await;
+        assert_eq!(signs.figures().backpressure, 2 * S);
+        drop(second);
+        tokio::time::advance(S).await;
+        assert_eq!(signs.figures().backpressure, 2 * S);
     }
 
     #[tokio::test(start_paused = true)]

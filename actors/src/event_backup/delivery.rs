@@ -26,6 +26,7 @@ use crate::object_key::{BundleKey, ObjectKey};
 use crate::object_writer::{Destination, Finished, MOST_ANEW, Proof};
 use crate::ports::bucket::ObjectInfo;
 use crate::ports::state::{BatchRow, Change, EventName, Member, SealedBundle};
+use crate::timestamp::Timestamp;
 
 /// The most often that a single event is repeated in search of a free key.
 const MOST_COPIES: u32 = 100;
@@ -173,7 +174,7 @@ async fn bring(ports: &FeedPorts, sealed: SealedBundle, rows: &[BatchRow]) -> Re
             fault_point::pass(FaultPoint::BundlePut);
             ports
                 .state
-                .record(Change::BundleWritten(sealed.key.clone()))
+                .record(Change::BundleWritten(sealed.key.clone(), Timestamp::now()))
                 .await?;
             fault_point::pass(FaultPoint::BundleWritten);
             log::debug!("bundle {key} is in the bucket");

@@ -268,7 +268,7 @@ impl Ledger<'_> {
                 }
                 self.ports
                     .state
-                    .record(Change::BatchJournaled(row.clone()))
+                    .record(Change::BatchJournaled(row.clone(), Timestamp::now()))
                     .await?;
                 fault_point::pass(FaultPoint::BatchJournaled);
                 room.finish();

@@ -18,7 +18,7 @@ use crate::ports::state::BatchRow;
 use crate::supervisor::{EndReason, Member};
 
 /// The most batches of one feed that are held in the journal; beyond it the feed waits.
-const MOST_BATCHES: usize = 4000;
+pub(super) const MOST_BATCHES: usize = 4000;
 
 /// The dispatcher caps the batch at this.
 const MOST_EVENTS_PER_PULL: u64 = 1000;

@@ -100,6 +100,16 @@ pub async fn recover(ports: &FeedPorts) -> Result<BTreeMap<Feed, Leftovers>, Sta
     Ok(leftovers)
 }
 
+/// Shows of the feeds that are on the board what earlier starts noted of them.
+///
+/// # Errors
+/// Local state is broken.
+pub async fn recall(ports: &FeedPorts) -> Result<(), StateFault> {
+    let times = read_patiently(|| ports.state.feed_times()).await?;
+    ports.board.recall(times);
+    Ok(())
+}
+
 /// A row without a file: the file is unlinked only when nothing of it is needed.
 async fn forget(ports: &FeedPorts, row: &BatchRow) -> Result<(), StateFault> {
     if !row.is_done() {
@@ -184,7 +194,9 @@ async fn adopt(
                 streams_named: false,
                 taken: 0,
             };
-            ports.state.record(Change::BatchJournaled(row.clone())).await?;
+            // It became durable at some time after that.
+            let journaled = Change::BatchJournaled(row.clone(), row.file.received);
+            ports.state.record(journaled).await?;
             fault_point::pass(FaultPoint::BatchAdopted);
             ports.room.take_finished(bytes);
             leftovers.entry(feed).or_default().batches.push(row);

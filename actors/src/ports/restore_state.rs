@@ -4,6 +4,8 @@
 //! they belong to, so that what is repeated after a crash is not counted twice. Dead letters belong to no restore:
 //! they outlive it, and can be recorded and settled by whoever has begun none.
 //!
+//! Figures stop at the largest number, for what a name in a bucket tells may be any.
+//!
 //! Every [`RestoreChange`] takes effect as one: a crash leaves all of it or nothing, but for bytes that nobody names.
 
 use async_trait::async_trait;
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::archive::Store;
 use super::state::StateFault;
 use crate::feed::Feed;
+use crate::stream_id::Sha256;
 use crate::timestamp::Timestamp;
 
 /// Which restore: whatever differs here has checkpoints of its own. All text without secrets.
@@ -23,6 +26,25 @@ pub struct RestoreId {
     pub target: String,
     /// What was selected, in one form whatever the order of options.
     pub selection: String,
+}
+
+impl RestoreId {
+    /// From where to where it goes.
+    pub fn route(&self) -> Route {
+        Route {
+            bucket: self.bucket.clone(),
+            target: self.target.clone(),
+        }
+    }
+}
+
+/// From where to where something was to be put back, as in [`RestoreId`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Endpoint, buckets and folder.
+    pub bucket: String,
+    /// The dispatcher's URLs.
+    pub target: String,
 }
 
 /// A restore that has begun and is not finished.
@@ -44,6 +66,35 @@ pub struct LaneMark {
     pub key: String,
     /// What was done up to there, in all starts.
     pub figures: StreamFigures,
+    /// Which keys of before the restore were gone through up to there, in all starts.
+    #[serde(default)]
+    pub passed: KeyCensus,
+}
+
+/// Tells whether two sets of keys are the same, in whatever order they come: how many there are, and the sum of a hash
+/// of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyCensus {
+    /// How many.
+    pub count: u64,
+    /// The first eight bytes of the SHA-256 of each, added up.
+    pub sum: u64,
+}
+
+impl KeyCensus {
+    /// Takes one more key.
+    pub fn take(&mut self, key: &str) {
+        let first = Sha256::of(key.as_bytes()).as_bytes().first_chunk().copied();
+        let hash = first.map_or(0, u64::from_be_bytes);
+        *self += Self { count: 1, sum: hash };
+    }
+}
+
+impl std::ops::AddAssign for KeyCensus {
+    fn add_assign(&mut self, more: Self) {
+        self.count += more.count;
+        self.sum = self.sum.wrapping_add(more.sum);
+    }
 }
 
 /// What became of stream objects.
@@ -70,11 +121,11 @@ impl StreamFigures {
 
 impl std::ops::AddAssign for StreamFigures {
     fn add_assign(&mut self, more: Self) {
-        self.restored += more.restored;
-        self.there += more.there;
-        self.gone += more.gone;
-        self.dead += more.dead;
-        self.bytes += more.bytes;
+        self.restored = self.restored.saturating_add(more.restored);
+        self.there = self.there.saturating_add(more.there);
+        self.gone = self.gone.saturating_add(more.gone);
+        self.dead = self.dead.saturating_add(more.dead);
+        self.bytes = self.bytes.saturating_add(more.bytes);
     }
 }
 
@@ -112,29 +163,29 @@ pub struct EventFigures {
 
 impl std::ops::AddAssign for EventFigures {
     fn add_assign(&mut self, more: Self) {
-        self.bundles += more.bundles;
-        self.unreadable += more.unreadable;
-        self.gone += more.gone;
-        self.events += more.events;
-        self.accepted += more.accepted;
-        self.refused += more.refused;
-        self.filtered += more.filtered;
-        self.dead += more.dead;
-        self.bytes += more.bytes;
+        self.bundles = self.bundles.saturating_add(more.bundles);
+        self.unreadable = self.unreadable.saturating_add(more.unreadable);
+        self.gone = self.gone.saturating_add(more.gone);
+        self.events = self.events.saturating_add(more.events);
+        self.accepted = self.accepted.saturating_add(more.accepted);
+        self.refused = self.refused.saturating_add(more.refused);
+        self.filtered = self.filtered.saturating_add(more.filtered);
+        self.dead = self.dead.saturating_add(more.dead);
+        self.bytes = self.bytes.saturating_add(more.bytes);
     }
 }
 
 impl std::ops::SubAssign for EventFigures {
     fn sub_assign(&mut self, less: Self) {
-        self.bundles -= less.bundles;
-        self.unreadable -= less.unreadable;
-        self.gone -= less.gone;
-        self.events -= less.events;
-        self.accepted -= less.accepted;
-        self.refused -= less.refused;
-        self.filtered -= less.filtered;
-        self.dead -= less.dead;
-        self.bytes -= less.bytes;
+        self.bundles = self.bundles.saturating_sub(less.bundles);
+        self.unreadable = self.unreadable.saturating_sub(less.unreadable);
+        self.gone = self.gone.saturating_sub(less.gone);
+        self.events = self.events.saturating_sub(less.events);
+        self.accepted = self.accepted.saturating_sub(less.accepted);
+        self.refused = self.refused.saturating_sub(less.refused);
+        self.filtered = self.filtered.saturating_sub(less.filtered);
+        self.dead = self.dead.saturating_sub(less.dead);
+        self.bytes = self.bytes.saturating_sub(less.bytes);
     }
 }
 
@@ -171,6 +222,11 @@ pub struct DeadLetter {
     pub key: String,
     /// Which of its events, counted from 0; `None` for the whole object.
     pub event: Option<u64>,
+    /// From where to where it was to be put back: of the same event each route has a letter of its own. Whoever records
+    /// a letter need not know it: without one it is that of the restore that has begun. Letters of earlier versions have
+    /// none.
+    #[serde(default)]
+    pub route: Option<Route>,
     /// The Kafka key of the event, where it could be read.
     pub kafka_key: Option<String>,
     /// Why.
@@ -192,9 +248,10 @@ pub enum RestoreChange {
     /// A bundle is done. The same one again (feed, timestamp, key and size) counts once, with its last figures.
     BundleDone(BundleDone),
     /// Something was given up, with the bulk of one event that it is, if it is one. Replaces an earlier letter of
-    /// the same store, key and event, adds to its attempts, and keeps its event where it brings none (or an empty one).
+    /// the same store, key, event and route, adds to its attempts, and keeps its event where it brings none (or an empty
+    /// one).
     GivenUp(DeadLetter, Option<bytes::Bytes>),
-    /// A letter was put back after all: the one of the same store, key and event, with its event.
+    /// A letter was put back after all: the one of the same store, key, event and route, with its event.
     LetterSettled(DeadLetter),
     /// This restore is finished: its checkpoints go, its dead letters stay. Whoever was not told may say it again;
     /// whatever else is recorded of it later is refused.
@@ -270,7 +327,14 @@ pub trait RestoreState {
         limit: usize,
     ) -> Result<Vec<(LetterPlace, DeadLetter)>, StateFault>;
 
-    /// The bulk of one event that is kept with the letter of this store, key and event; `None` if there is none, or
+    /// The dead letters of one object, that of the whole first, as far as their route is that of the restore that has
+    /// begun; none where none has.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn letters_of(&self, store: Store, key: &str) -> Result<Vec<DeadLetter>, StateFault>;
+
+    /// The bulk of one event that is kept with the letter of this store, key, event and route; `None` if there is none, or
     /// no such letter.
     ///
     /// # Errors

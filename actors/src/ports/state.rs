@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::bucket::UploadId;
+pub use super::feed_times::{FeedPulls, FeedTimes};
 use super::journal::BatchFile;
 pub use super::suspects::{SUSPECT_GAP, SuspectFeed, SuspectPull, SuspectSpan};
 use crate::avro::BulkVersion;
@@ -250,16 +251,18 @@ pub enum Change {
     PullMarked(PullMark),
     /// A pull ended without a batch to journal; `Some` if it may have cost events.
     PullEnded(Feed, Option<SuspectPull>),
-    /// A batch is in its file; the mark of its feed goes with it.
-    BatchJournaled(BatchRow),
+    /// A batch is in its file, since then; the mark of its feed goes with it.
+    BatchJournaled(BatchRow, Timestamp),
+    /// So the pulls of these feeds stand.
+    PullsNoted(Vec<FeedPulls>),
     /// Something may have been lost, whatever became of the pull.
     PullSuspected(SuspectPull),
     /// All streams that a batch names are pending by now.
     StreamsNamed(Feed, u64),
     /// A bundle's key and members are settled; replaces an earlier seal of the same feed.
     BundleSealed(SealedBundle),
-    /// The sealed bundle of this feed is in the bucket: its members count as taken, the seal goes.
-    BundleWritten(BundleKey),
+    /// The sealed bundle of this feed is in the bucket, since then: its members count as taken, the seal goes.
+    BundleWritten(BundleKey, Timestamp),
     /// The file of a batch has been unlinked.
     BatchRemoved(Feed, u64),
     /// A stream is safe in the bucket: whatever was remembered of it goes.
@@ -396,6 +399,13 @@ pub trait LocalState {
     /// # Errors
     /// See [`StateFault`].
     fn sealed(&self) -> Result<Vec<SealedBundle>, StateFault>;
+
+    /// When each feed last had an event, a bundle and a pull, and since when it has been behind, by feed; as far as it was
+    /// noted, which earlier versions did not.
+    ///
+    /// # Errors
+    /// See [`StateFault`].
+    fn feed_times(&self) -> Result<Vec<FeedTimes>, StateFault>;
 
     /// Pending streams with a ticket of at least `from`, in their order.
     ///

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::archive::Store;
 use super::bucket::ByteStream;
 use crate::fault::Fault;
 use crate::feed::Feed;
@@ -47,7 +48,8 @@ pub enum Published {
         /// Title and detail, for people.
         reason: String,
     },
-    /// 500 that says how many were submitted: some could not be produced, others were.
+    /// 500 that says how many were submitted, and of each of the others that it is the event's own fault: too large for
+    /// Kafka, mostly. A 500 that gives words of Kafka or of its client is transient.
     NotProduced {
         /// Title and detail, for people.
         reason: String,
@@ -82,10 +84,16 @@ pub trait Target {
     /// rejected as for [`Target::publish`]; a 200 with `errors` is transient.
     async fn upload(&self, stream: &StreamId, content: Box<dyn ByteStream>) -> Result<Received, Fault>;
 
+    /// Whether it is the dispatcher that answers where this is sent to: streams, or events. Nothing is sent.
+    ///
+    /// # Errors
+    /// Transient: no answer, or a 5xx. Any other: something answers that is no dispatcher.
+    async fn probe(&self, sent: Store) -> Result<(), Fault>;
+
     /// Whether the dispatcher has the binary.
     ///
     /// # Errors
-    /// It could not be asked. A 404 that is not the dispatcher's own cannot be told from one that is: callers that
+    /// It could not be asked; a web page is no answer. A 404 that is not the dispatcher's own cannot be told from one that is: callers that
     /// must know upload.
     async fn exists(&self, stream: &StreamId) -> Result<bool, Fault>;
 }

@@ -3,16 +3,20 @@
 //! What was unpacked lies in memory up to a few megabytes, and beyond that in a file without a name, so that memory
 //! does not depend on what somebody once called a bundle. A bundle that is sent whole is sent byte for byte as it was
 //! stored; of a part of it the events' own bytes are framed anew.
+//!
+//! What unpacks to more than any bundle of so many events has is none: a bomb must not fill the volume of local state, and
+//! with it end every start.
 
 mod unpacked;
 
+use std::iter;
 use std::ops::Range;
 use std::path::Path;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use self::unpacked::Unpacked;
+use self::unpacked::{TooMuch, Unpacked};
 use super::bundle_memory::BundleMemory;
 use super::in_time_order::ListedBundle;
 use super::selection::Window;
@@ -20,6 +24,7 @@ use crate::avro::bulk::scan_seeing;
 use crate::avro::join::bulk_of;
 use crate::avro::{BulkVersion, ModelVersion};
 use crate::fault::{Fault, FaultKind, is_no_room};
+use crate::object_key::BundleKey;
 use crate::ports::archive::{Archive, Store};
 use crate::ports::state::BatchContents;
 use crate::timestamp::Timestamp;
@@ -32,6 +37,27 @@ pub(super) const REQUEST: u64 = 4 * 1024 * 1024;
 /// The most events of one bundle: a thousand times what is usual.
 const MOST_EVENTS: u64 = 2_000_000;
 
+/// More than any event has: Kafka takes 3 MiB.
+const LARGEST_EVENT: u64 = 32 * 1024 * 1024;
+
+/// What a bundle may have, however few events its name tells.
+const LEAST_ALLOWED: u64 = 64 * 1024 * 1024;
+
+/// What no bundle has: twice the largest batch, of events of 3 MiB, is 6 GiB.
+const MOST_ALLOWED: u64 = 8 * 1024 * 1024 * 1024;
+
+/// How many bytes an unpacked bundle of this name may have.
+fn allowed(key: &BundleKey) -> u64 {
+    let by_name = key.count().saturating_mul(LARGEST_EVENT);
+    by_name.clamp(LEAST_ALLOWED, MOST_ALLOWED)
+}
+
+/// How many events the name of a bundle tells. The name of what is none may tell any number: no more than a bundle can
+/// have.
+pub(super) fn told_events(key: &BundleKey) -> u64 {
+    key.count().min(MOST_EVENTS)
+}
+
 /// A bundle that is ready to be published.
 pub(super) struct Bundle {
     pub(super) listed: ListedBundle,
@@ -41,6 +67,9 @@ pub(super) struct Bundle {
     events: Vec<Range<u64>>,
     /// Which events are to be restored.
     wanted: Vec<Range<u64>>,
+    window: Window,
+    /// How many are not, counted by themselves.
+    not_wanted: u64,
 }
 
 /// Fetches and unpacks a bundle once.
@@ -54,10 +83,18 @@ pub(super) async fn fetch(
     (spool, left): (&Path, &BundleMemory),
 ) -> Result<Bundle, Fault> {
     let mut object = archive.read(Store::Events, &listed.object.key).await?;
-    let (chunks, packed) = mpsc::channel::<Bytes>(2);
+    // What is small is there before another thread is troubled with it, and once instead of with every chunk.
+    let mut begun = Vec::new();
+    while begun.iter().map(Bytes::len).sum::<usize>() <= unpacked::AT_ONCE
+        && let Some(chunk) = object.chunk().await?
+    {
+        begun.push(chunk);
+    }
+    let (chunks, mut later) = mpsc::channel::<Bytes>(2);
     let unpacking = actix_rt::task::spawn_blocking({
         let (listed, spool, left) = (listed.clone(), spool.to_owned(), left.clone());
         move || {
+            let packed = begun.into_iter().chain(iter::from_fn(|| later.blocking_recv()));
             let unpacked = unpack(&listed, packed, &spool, &left)?;
             Bundle::of(listed, unpacked, window)
         }
@@ -79,12 +116,19 @@ pub(super) async fn fetch(
 
 fn unpack(
     listed: &ListedBundle,
-    mut packed: mpsc::Receiver<Bytes>,
+    packed: impl Iterator<Item = Bytes>,
     spool: &Path,
     left: &BundleMemory,
 ) -> Result<Unpacked, Fault> {
-    let unpacked = unpacked::unpack(|| packed.blocking_recv(), listed.object.size, left, spool);
+    let size = (listed.object.size, allowed(&listed.key));
+    let unpacked = unpacked::unpack(packed, size, left, spool);
     unpacked.map_err(|error| {
+        let too_much = error.get_ref().and_then(|error| error.downcast_ref::<TooMuch>());
+        if let Some(too_much) = too_much {
+            let count = listed.key.count();
+            let detail = format_args!("{too_much}: no bundle of {count} events has that, and none has 8 GiB");
+            return Fault::corrupt(FETCH, &listed.object.key, detail);
+        }
         if is_no_room(&error) {
             let detail = format_args!("no room for the unpacked bundle in {}: {error}", spool.display());
             return Fault::new(FaultKind::NoRoom, FETCH, &listed.object.key, detail);
@@ -99,6 +143,7 @@ impl Bundle {
         let corrupt = |detail: String| Fault::corrupt(FETCH, &listed.object.key, detail);
         let feed = listed.key.feed();
         let (mut events, mut wanted): (Vec<Range<u64>>, Vec<Range<u64>>) = Default::default();
+        let mut not_wanted = 0;
         let scanned = scan_seeing(
             feed,
             &mut *unpacked.reader(),
@@ -108,6 +153,7 @@ impl Bundle {
                 if found.index == 0 {
                     events.clear();
                     wanted.clear();
+                    not_wanted = 0;
                 }
                 if found.index < MOST_EVENTS {
                     events.push(found.place.clone());
@@ -117,6 +163,8 @@ impl Bundle {
                         Some(run) if run.end == found.index => run.end += 1,
                         _ => wanted.push(found.index..found.index + 1),
                     }
+                } else {
+                    not_wanted += 1;
                 }
             },
         )
@@ -134,6 +182,7 @@ impl Bundle {
             // What was seen was seen as another version.
             events.clear();
             wanted.clear();
+            not_wanted = 0;
         }
         Ok(Self {
             listed,
@@ -141,7 +190,16 @@ impl Bundle {
             contents,
             events,
             wanted,
+            window,
+            not_wanted,
         })
+    }
+
+    /// Whether it is to be restored though its events cannot be told by time, and whether some may be that are not
+    /// wanted.
+    pub(super) fn as_a_whole(&self) -> (bool, bool) {
+        let name = self.listed.key.timestamp();
+        (self.window.wants_whole(name), !self.window.is_unbounded())
     }
 
     /// The model version; `None` if it is too new to be walked: then the bundle is published whole or not at all.
@@ -154,8 +212,26 @@ impl Bundle {
 
     /// How many events are not wanted.
     pub(super) fn not_wanted(&self) -> u64 {
-        let wanted: u64 = self.wanted.iter().map(|run| run.end - run.start).sum();
-        self.contents.events - wanted
+        self.not_wanted
+    }
+
+    /// How many events have to come to a fate. It is counted by the walk over the bundle, and by nothing that says
+    /// what is published: so a sum that does not hold shows.
+    pub(super) fn to_be_settled(&self) -> u64 {
+        self.contents.events - self.not_wanted
+    }
+
+    /// Where it holds another number of events than its name says: how many it holds, and how many it should. Of a
+    /// version that is too new to be walked only its name tells.
+    pub(super) fn belies_its_name(&self) -> Option<(u64, u64)> {
+        self.version()?;
+        let (holds, said) = (self.contents.events, told_events(&self.listed.key));
+        (holds != said).then_some((holds, said))
+    }
+
+    /// Whether an event is wanted.
+    pub(super) fn wants(&self, event: u64) -> bool {
+        self.wanted.iter().any(|run| run.contains(&event))
     }
 
     /// The runs of events that are to be published, each small enough for one request.
@@ -176,6 +252,12 @@ impl Bundle {
             runs.push(run);
         }
         runs
+    }
+
+    /// How many bytes the events of a run have.
+    pub(super) fn length(&self, run: &Range<u64>) -> u64 {
+        let places = run.clone().filter_map(|event| self.place(event));
+        places.map(|place| place.end - place.start).sum()
     }
 
     fn place(&self, event: u64) -> Option<Range<u64>> {

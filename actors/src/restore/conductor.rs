@@ -1,4 +1,4 @@
-//! Who restores what, in which order: streams before events, the feeds of `system` before all others, and at the end
+//! Who restores what, in which order: first a look (`first_look`), then streams before events, the feeds of `system` before all others, and at the end
 //! everything is listed once more.
 //!
 //! [`RestoreActor`] conducts; one [`SourceRestoreActor`] per source and one [`FeedRestoreActor`] per feed do the work,
@@ -15,10 +15,13 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
 use super::feed::{FeedRestorePorts, FeedRestoreRules, restore_feed};
+use super::first_look::{Found, heads_are_believable, look, look_for_empty};
 use super::halt::Halt;
+use super::plan::PlanTerms;
 use super::progress::{Progress, Stage};
 use super::source::{Pass, SourcePorts, WhichStreams, restore_source};
 use super::standing::Standing;
+use crate::fault::FaultKind;
 use crate::fault_point::{self, FaultPoint};
 use crate::feed::{Feed, SourceName};
 use crate::ports::restore_state::{RestoreChange, RestoreState};
@@ -29,8 +32,8 @@ use crate::timestamp::Timestamp;
 /// How many feeds are restored side by side. Each holds up to two bundles.
 const FEEDS_AT_ONCE: usize = 8;
 
-/// What was written to the bucket so long before a restore began, or later, is looked at once more in its last pass.
-/// S3 dates an object to the *beginning* of its upload, and clocks differ.
+/// What is dated so long before a restore began, or later, is looked at once more in its last pass. S3 dates an object to
+/// the *beginning* of its upload, and clocks differ. Whatever is dated otherwise shows all the same: see [`super::source`].
 const LOOK_BACK: Duration = Duration::from_secs(24 * 3600);
 
 /// What is to be restored, and with what.
@@ -39,8 +42,12 @@ pub struct RestoreTask {
     pub sources: Vec<(SourceName, WhichStreams)>,
     /// The feeds that are restored: those of `system` first.
     pub feeds: Vec<FeedRestoreRules>,
+    /// How it was chosen.
+    pub terms: PlanTerms,
     /// Whether the dispatcher is asked before a stream is sent.
     pub skip_existing: bool,
+    /// Whether it is no failure that there is nothing of what was asked for.
+    pub allow_empty: bool,
     /// When this restore was begun, by its first start.
     pub begun: Timestamp,
     /// For streams.
@@ -239,22 +246,69 @@ impl Conductor {
     }
 
     async fn conduct(&self) -> Result<(), Halt> {
+        let found = tokio::select! {
+            biased;
+            () = self.task.stop().raised() => return Err(Halt::Stopped),
+            found = look(&self.task) => found?,
+        };
+        match found {
+            Found::Nothing if !self.task.allow_empty => log::error!("there is nothing to restore"),
+            _ => self.go_through().await?,
+        }
+        self.finish().await
+    }
+
+    /// Everything, and everything once more.
+    async fn go_through(&self) -> Result<(), Halt> {
+        let since = self.task.begun.before(LOOK_BACK);
         let first = Pass::First {
             ask_first: self.task.skip_existing,
+            since,
         };
         self.pass(first, Stage::Streams, Stage::SystemEvents, Stage::Events)
             .await?;
+        let markers = self.task.standing().progress().folder_markers;
+        if markers > 0 {
+            log::info!("{markers} marks of folders (empty objects whose keys end with `/`) were passed over");
+        }
         fault_point::pass(FaultPoint::RestoreLastPass);
         let last = Pass::Last {
-            since: self.task.begun.before(LOOK_BACK),
+            since,
+            asks: self.can_ask().await?,
         };
         self.pass(last, Stage::LastPass, Stage::LastPass, Stage::LastPass)
             .await?;
         self.note_absent_hashes();
+        if !self.task.standing().progress().empty.is_empty() {
+            // Something may have come.
+            look_for_empty(&self.task).await?;
+        }
+        Ok(())
+    }
+
+    /// Where something that was asked for was not found the checkpoints stay, and with them what is done: the next start
+    /// sends nothing again, and comes to the same end unless something has come.
+    async fn finish(&self) -> Result<(), Halt> {
         fault_point::pass(FaultPoint::RestoreEnding);
-        self.task.state().record(RestoreChange::Finished).await?;
+        let selection = &self.task.terms.selection;
+        let nothing_of = self.task.standing().progress().nothing_of(selection);
+        if self.task.allow_empty || nothing_of.is_empty() {
+            self.task.state().record(RestoreChange::Finished).await?;
+        }
         self.task.standing().enter(Stage::Ended);
         Ok(())
+    }
+
+    /// Whether the dispatcher may be asked what it has; otherwise the last pass sends what it would ask for.
+    async fn can_ask(&self) -> Result<bool, Halt> {
+        match heads_are_believable(&self.task).await {
+            Ok(true) => return Ok(true),
+            Ok(false) => log::warn!("the dispatcher says that it has a stream that cannot be there"),
+            Err(fault) if fault.kind() == FaultKind::Cancelled => return Err(Halt::Stopped),
+            Err(fault) => log::warn!(error:% = fault; "the dispatcher cannot be asked what it has: {fault}"),
+        }
+        log::warn!("what came into the bucket lately is sent once more instead of asked for");
+        Ok(false)
     }
 
     /// Goes through everything once, in its order.

@@ -8,7 +8,16 @@
 //! A bundle that cannot be fetched, although it was tried often enough, may lie on a disk that has lost it, or the
 //! bucket may be away: one that could be fetched before, of whatever feed, shows which; where there is none, the next
 //! one. If that can be fetched, and the first still cannot, the first is a dead letter and the feed goes on, in order;
-//! otherwise the restore stops with its checkpoints intact.
+//! otherwise the restore stops with its checkpoints intact. Of a bundle whose events are not taken the same is asked of
+//! events that were (`publishing`).
+//!
+//! A bundle that the bucket says is not there is looked for in a listing once more: one that has aged off meanwhile is
+//! counted as gone; one that is listed all the same is read once more, and is a dead letter then.
+
+mod doubt;
+mod fates;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -19,13 +28,17 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use self::doubt::InDoubt;
+pub(super) use self::fates::short;
+use self::fates::{bury, bury_object, by_its_name, done, gone, is_listed, note};
 use super::bundle::{Bundle, fetch};
 use super::bundle_memory::BundleMemory;
 use super::halt::Halt;
 use super::in_time_order::{InTimeOrder, ListedBundle};
-use super::listed_key;
-use super::publishing::publish_bundle;
-use super::selection::{WantedBundles, Window};
+use super::listed_key::{self, Form};
+pub use super::publishing::witness::Witnesses;
+use super::publishing::{Outcome, publish_bundle};
+use super::selection::{BundleNames, WantedBundles, Window};
 use super::standing::Standing;
 use crate::fault::{Fault, FaultKind};
 use crate::fault_point::{self, FaultPoint};
@@ -39,6 +52,8 @@ use crate::timestamp::Timestamp;
 
 /// How often what is damaged is fetched again.
 const READ_AGAIN: u32 = 1;
+
+const FETCH: &str = "fetch bundle";
 
 /// What the restore of a feed works with. Cheap to clone.
 #[derive(Clone)]
@@ -55,6 +70,8 @@ pub struct FeedRestorePorts {
     pub retry: RetryPolicy,
     /// Raised when nothing more is to be begun.
     pub stop: StopFlag,
+    /// What is restored of bundles that lie there in both forms.
+    pub prefer: Form,
     /// How many requests to publish may be under way, each with its bulk in memory.
     pub requests: Arc<Semaphore>,
     /// Where large bundles are unpacked.
@@ -63,6 +80,24 @@ pub struct FeedRestorePorts {
     pub memory: BundleMemory,
     /// A bundle that could be read, of whatever feed: the smallest so far.
     pub readable: Rc<RefCell<Option<ListedBundle>>>,
+    /// Events that were taken, of whatever feed.
+    pub witnesses: Witnesses,
+}
+
+impl FeedRestorePorts {
+    /// What became of a bundle, if it is done: in one form that could be read, or in all.
+    fn done(&self, listed: &ListedBundle) -> Result<Option<EventFigures>, Halt> {
+        let (feed, at) = (listed.key.feed(), listed.key.timestamp());
+        let (mut done, mut is_new) = (None, false);
+        for form in listed.object.listed() {
+            match self.state.done(feed, at, &form.key, form.size)? {
+                Some(figures) if figures.bundles > 0 => return Ok(Some(figures)),
+                Some(figures) => done = Some(figures),
+                None => is_new = true,
+            }
+        }
+        Ok(done.filter(|_| !is_new))
+    }
 }
 
 /// Which bundles of a feed.
@@ -70,8 +105,8 @@ pub struct FeedRestorePorts {
 pub enum WhichBundles {
     /// All whose names are wanted.
     All,
-    /// These keys.
-    Named(Vec<String>),
+    /// These, encrypted or not. One that is not there is a dead letter.
+    Named(BundleNames),
 }
 
 /// What holds for one feed.
@@ -93,6 +128,7 @@ pub struct FeedRestoreRules {
 /// See [`Halt`].
 pub async fn restore_feed(ports: &FeedRestorePorts, rules: &FeedRestoreRules) -> Result<(), Halt> {
     let mut bundles = Bundles::new(ports, rules);
+    let mut in_doubt = InDoubt::new(ports, rules);
     let mut present = bundles.fetch_next().await?;
     while let Some(fetched) = present.take() {
         if ports.stop.is_raised() {
@@ -101,26 +137,39 @@ pub async fn restore_feed(ports: &FeedRestorePorts, rules: &FeedRestoreRules) ->
         present = match fetched {
             Fetched::Ready(bundle) => {
                 let publish = async {
-                    let figures = publish_bundle(ports, &bundle, rules.keeps).await?;
-                    done(ports, &rules.feed, &bundle.listed, figures).await
+                    let outcome = publish_bundle(ports, &bundle, rules.keeps).await?;
+                    if ports.witnesses.is_any() {
+                        in_doubt.give_up().await?;
+                    }
+                    match outcome {
+                        Outcome::Done(figures) => {
+                            let figures = by_its_name(ports, &bundle, figures).await?;
+                            done(ports, &rules.feed, &bundle.listed, figures)
+                                .await
+                                .map(|()| None)
+                        }
+                        Outcome::InDoubt(doubt) => Ok(Some(doubt)),
+                    }
                 };
                 // Both come to their end: what was published is noted, whatever becomes of the other.
                 let (published, next) = tokio::join!(publish, bundles.fetch_next());
-                published?;
+                if let Some(doubt) = published? {
+                    in_doubt.hold(bundle, doubt);
+                }
                 next?
             }
-            Fetched::Gone(listed) => {
-                log::warn!(
-                    key:% = listed.object.key; "{} is not in the bucket any more: it has aged off",
-                    listed.object.key
-                );
-                let figures = EventFigures {
-                    gone: 1,
-                    ..EventFigures::default()
-                };
-                done(ports, &rules.feed, &listed, figures).await?;
+            Fetched::Gone(listed) if !is_listed(ports, &listed).await? => {
+                gone(ports, &rules.feed, &listed).await?;
                 bundles.fetch_next().await?
             }
+            Fetched::Gone(listed) => match bundles.fetch(listed).await? {
+                Fetched::Gone(listed) => {
+                    let lost = listed_key::lost("fetch bundle", &listed.object.key);
+                    bury(ports, &rules.feed, &listed, &lost).await?;
+                    bundles.fetch_next().await?
+                }
+                fetched => Some(fetched),
+            },
             Fetched::Dead(listed, fault) => {
                 bury(ports, &rules.feed, &listed, &fault).await?;
                 bundles.fetch_next().await?
@@ -130,22 +179,26 @@ pub async fn restore_feed(ports: &FeedRestorePorts, rules: &FeedRestoreRules) ->
                     return Err(Halt::Outage(fault));
                 }
                 match bundles.fetch(listed).await? {
-                    Fetched::Failed(listed, fault) => {
-                        bury(ports, &rules.feed, &listed, &fault).await?;
-                        bundles.fetch_next().await?
-                    }
+                    Fetched::Failed(mut listed, fault) => match listed.object.fall_back(&fault) {
+                        true => Some(bundles.fetch(listed).await?),
+                        false => {
+                            bury(ports, &rules.feed, &listed, &fault).await?;
+                            bundles.fetch_next().await?
+                        }
+                    },
                     fetched => Some(fetched),
                 }
             }
         };
     }
-    Ok(())
+    // Nothing of this feed is left that could show more.
+    in_doubt.give_up().await
 }
 
 /// What became of fetching a bundle.
 enum Fetched {
     Ready(Bundle),
-    /// It is not in the bucket any more.
+    /// The bucket says that it is not there.
     Gone(ListedBundle),
     /// It can be read, and is no bundle.
     Dead(ListedBundle, Fault),
@@ -158,7 +211,8 @@ struct Bundles<'a> {
     ports: &'a FeedRestorePorts,
     rules: &'a FeedRestoreRules,
     prefix: String,
-    named: Option<VecDeque<String>>,
+    /// How many names have been looked up, where bundles are asked for by name.
+    looked_up: usize,
     /// The next one, if it had to be fetched before its turn.
     ahead: Option<Fetched>,
     order: InTimeOrder,
@@ -175,12 +229,9 @@ impl<'a> Bundles<'a> {
             ports,
             rules,
             prefix: format!("{}/", rules.feed),
-            named: match &rules.which {
-                WhichBundles::All => None,
-                WhichBundles::Named(keys) => Some(keys.clone().into()),
-            },
+            looked_up: 0,
             ahead: None,
-            order: InTimeOrder::default(),
+            order: InTimeOrder::preferring(ports.prefer),
             ready: VecDeque::new(),
             wanted: rules.window.bundles(),
             listed_to: None,
@@ -225,7 +276,30 @@ impl<'a> Bundles<'a> {
         }
     }
 
+    /// Fetches it in the form that is preferred; where that is gone or no bundle, in its other form.
     async fn fetch(&self, listed: ListedBundle) -> Result<Fetched, Halt> {
+        let mut fetched = self.fetch_form(listed).await?;
+        loop {
+            let (mut listed, fault) = match fetched {
+                Fetched::Gone(listed) => {
+                    let gone = Fault::missing(FETCH, &listed.object.key, "it is not in the bucket any more");
+                    (listed, gone)
+                }
+                Fetched::Dead(listed, fault) => (listed, fault),
+                fetched => return Ok(fetched),
+            };
+            if listed.object.fall_back(&fault) {
+                fetched = self.fetch_form(listed).await?;
+                continue;
+            }
+            return Ok(match listed.object.blame(&fault).kind() {
+                FaultKind::Missing => Fetched::Gone(listed),
+                _ => Fetched::Dead(listed, fault),
+            });
+        }
+    }
+
+    async fn fetch_form(&self, listed: ListedBundle) -> Result<Fetched, Halt> {
         let FeedRestorePorts {
             archive,
             retry,
@@ -240,7 +314,7 @@ impl<'a> Bundles<'a> {
         loop {
             let fetched = tokio::select! {
                 biased;
-                fetched = retry.run("fetch bundle", &key, stop, attempt) => fetched,
+                fetched = retry.run(FETCH, &key, stop, attempt) => fetched,
                 () = stop.raised() => return Err(Halt::Stopped),
             };
             return Ok(match fetched {
@@ -266,194 +340,7 @@ impl<'a> Bundles<'a> {
             });
         }
     }
-
-    /// The next bundle that is wanted and not done.
-    async fn next(&mut self) -> Result<Option<ListedBundle>, Halt> {
-        loop {
-            while let Some(listed) = self.ready.pop_front() {
-                let (key, object) = (&listed.key, &listed.object);
-                let done = || {
-                    let state = &self.ports.state;
-                    state.done(&self.rules.feed, key.timestamp(), &object.key, object.size)
-                };
-                if !self.wanted.wants(key.timestamp()) {
-                    continue;
-                }
-                match done()? {
-                    None => return Ok(Some(listed)),
-                    // An earlier start could read it.
-                    Some(figures) if figures.bundles > 0 => self.note_readable(&listed),
-                    Some(_) => {}
-                }
-            }
-            if self.is_listed {
-                return Ok(None);
-            }
-            self.list().await?;
-        }
-    }
-
-    /// Lists one more page, and puts it in order.
-    async fn list(&mut self) -> Result<(), Halt> {
-        let FeedRestorePorts {
-            archive, retry, stop, ..
-        } = self.ports;
-        let named = match &mut self.named {
-            Some(keys) => match keys.pop_front() {
-                Some(key) => Some(key),
-                None => {
-                    self.is_listed = true;
-                    self.ready.extend(self.order.finish());
-                    return Ok(());
-                }
-            },
-            None => None,
-        };
-        let (prefix, after) = match &named {
-            Some(key) => (key, None),
-            None => (&self.prefix, self.listed_to.as_deref()),
-        };
-        let list = || archive.list(Store::Events, prefix, after);
-        let mut page = retry.run("list bucket", prefix, stop, list).await?;
-        if let Some(key) = &named {
-            page.objects
-                .retain(|object| listed_key::plain(&object.key).0 == key);
-        }
-        if let Some(key) = &named
-            && page.objects.is_empty()
-        {
-            self.bury_absent(key).await?;
-        }
-        self.listed_to = page
-            .objects
-            .last()
-            .map(|object| object.key.clone())
-            .or(self.listed_to.take());
-        for object in page.objects {
-            let key = listed_key::bundle(&object.key).ok().map(|listed| listed.name);
-            match key.filter(|key| *key.feed() == self.rules.feed) {
-                Some(key) => self.ready.extend(self.order.push(ListedBundle { key, object })),
-                None => self.bury_stray(&object).await?,
-            }
-        }
-        if named.is_none() && !page.more {
-            self.is_listed = true;
-            self.ready.extend(self.order.finish());
-        }
-        Ok(())
-    }
-
-    /// A key that was asked for, and is not in the bucket.
-    async fn bury_absent(&self, key: &str) -> Result<(), Halt> {
-        let feed = &self.rules.feed;
-        let object = ListedObject {
-            key: key.to_owned(),
-            size: 0,
-            last_modified: None,
-        };
-        let at = Timestamp::default();
-        if self.ports.state.done(feed, at, key, 0)?.is_some() {
-            return Ok(());
-        }
-        let absent = Fault::missing("restore bundle", key, "it is not in the bucket");
-        bury_object(self.ports, key, &absent).await?;
-        let figures = EventFigures {
-            unreadable: 1,
-            ..EventFigures::default()
-        };
-        note(self.ports, feed, at, &object, figures).await
-    }
-
-    /// An object whose key is not one of a bundle.
-    async fn bury_stray(&self, object: &ListedObject) -> Result<(), Halt> {
-        let feed = &self.rules.feed;
-        let at = Timestamp::default();
-        if self
-            .ports
-            .state
-            .done(feed, at, &object.key, object.size)?
-            .is_some()
-        {
-            return Ok(());
-        }
-        let detail = "its key is not SOURCE/MODEL/ACTION/TIME-COUNT-KEY: it is not a bundle of a backup";
-        let fault = Fault::corrupt("restore bundle", object.key.escape_debug(), detail);
-        bury_object(self.ports, &object.key, &fault).await?;
-        let figures = EventFigures {
-            unreadable: 1,
-            bytes: object.size,
-            ..EventFigures::default()
-        };
-        note(self.ports, feed, at, object, figures).await
-    }
 }
 
-/// A bundle of which nothing can be restored: its name tells how many events it has.
-async fn bury(
-    ports: &FeedRestorePorts,
-    feed: &Feed,
-    listed: &ListedBundle,
-    fault: &Fault,
-) -> Result<(), Halt> {
-    bury_object(ports, &listed.object.key, fault).await?;
-    let events = listed.key.count();
-    let figures = EventFigures {
-        unreadable: 1,
-        events,
-        dead: events,
-        bytes: listed.object.size,
-        ..EventFigures::default()
-    };
-    done(ports, feed, listed, figures).await
-}
-
-async fn bury_object(ports: &FeedRestorePorts, key: &str, fault: &Fault) -> Result<(), Halt> {
-    log::error!(error:% = fault; "{fault}; it is a dead letter now, the others go on");
-    let letter = DeadLetter {
-        store: Store::Events,
-        key: key.to_owned(),
-        event: None,
-        kafka_key: None,
-        reason: fault.to_string(),
-        attempts: fault.attempts(),
-        since: Timestamp::now(),
-        event_bytes: 0,
-    };
-    ports.state.record(RestoreChange::GivenUp(letter, None)).await?;
-    fault_point::pass(FaultPoint::RestoreBundleBuried);
-    Ok(())
-}
-
-async fn done(
-    ports: &FeedRestorePorts,
-    feed: &Feed,
-    listed: &ListedBundle,
-    figures: EventFigures,
-) -> Result<(), Halt> {
-    let reached = listed.key.timestamp();
-    note(ports, feed, reached, &listed.object, figures).await?;
-    ports
-        .standing
-        .feed(feed, |standing| standing.reached = Some(reached));
-    Ok(())
-}
-
-async fn note(
-    ports: &FeedRestorePorts,
-    feed: &Feed,
-    timestamp: Timestamp,
-    object: &ListedObject,
-    figures: EventFigures,
-) -> Result<(), Halt> {
-    let done = BundleDone {
-        feed: feed.clone(),
-        timestamp,
-        key: object.key.clone(),
-        size: object.size,
-        figures,
-    };
-    ports.state.record(RestoreChange::BundleDone(done)).await?;
-    fault_point::pass(FaultPoint::RestoreBundleDone);
-    ports.standing.feed(feed, |standing| standing.figures += figures);
-    Ok(())
-}
+mod listing;
+mod named;

@@ -12,6 +12,9 @@ pub enum Halt {
     /// Bucket or dispatcher do not work.
     #[error("{0}")]
     Outage(Fault),
+    /// Something was found unfit before anything was uploaded; what, and what to do.
+    #[error("{0}")]
+    Unfit(String),
     /// Local state does not work.
     #[error("{0}")]
     State(#[from] StateFault),

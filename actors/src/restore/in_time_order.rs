@@ -2,18 +2,29 @@
 //!
 //! A listing is in the order of the text of keys, and the text of a time is as long as needed: `…40.5Z` comes
 //! before `…40Z`. But up to the seconds all have the same width, so that only bundles of one second can be out of
-//! order: it is enough to hold those of one second back, and memory does not grow with the number of bundles.
+//! order: it is enough to hold those of one second back, and memory does not grow with the number of bundles. Both forms
+//! of a bundle have the same time, so that they come together here, whatever lists between them.
 
+use super::both_forms::Forms;
+use super::listed_key::{self, Form};
 use crate::object_key::BundleKey;
 use crate::ports::archive::ListedObject;
 
 /// A bundle of a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ListedBundle {
     /// What its key says.
     pub key: BundleKey,
     /// What was listed; its key may have an ending that says how it is stored.
-    pub object: ListedObject,
+    pub object: Forms,
+}
+
+impl ListedBundle {
+    /// As it was listed.
+    pub fn new(key: BundleKey, object: ListedObject) -> Self {
+        let object = object.into();
+        Self { key, object }
+    }
 }
 
 /// Sorts bundles of one feed that come in the order of a listing.
@@ -21,11 +32,18 @@ pub struct ListedBundle {
 pub struct InTimeOrder {
     /// Bundles of one second, all that have come.
     held: Vec<ListedBundle>,
+    prefer: Form,
 }
 
 const SECOND: i64 = 1_000_000;
 
 impl InTimeOrder {
+    /// Of what lies there in both forms `prefer` is restored.
+    pub fn preferring(prefer: Form) -> Self {
+        let held = Vec::new();
+        Self { held, prefer }
+    }
+
     /// Takes the next bundle of the listing; returns those that no later one can precede, in order.
     pub fn push(&mut self, bundle: ListedBundle) -> Vec<ListedBundle> {
         let second = |bundle: &ListedBundle| bundle.key.timestamp().as_micros().div_euclid(SECOND);
@@ -39,13 +57,20 @@ impl InTimeOrder {
 
     /// The listing is over: the rest, in order.
     pub fn finish(&mut self) -> Vec<ListedBundle> {
-        let mut ready = std::mem::take(&mut self.held);
-        ready.sort_by(|a, b| {
+        let mut held = std::mem::take(&mut self.held);
+        held.sort_by(|a, b| {
             let time = |bundle: &ListedBundle| bundle.key.timestamp();
-            time(a)
-                .cmp(&time(b))
-                .then_with(|| a.object.key.cmp(&b.object.key))
+            let [name, other] = [a, b].map(|bundle| listed_key::plain(&bundle.object.key));
+            time(a).cmp(&time(b)).then_with(|| name.cmp(&other))
         });
+        let mut ready: Vec<ListedBundle> = Vec::with_capacity(held.len());
+        for ListedBundle { key, object } in held {
+            let next = (*object).clone();
+            match ready.last_mut().map(|last| last.object.join(next, self.prefer)) {
+                Some(Ok(())) => {}
+                _ => ready.push(ListedBundle { key, object }),
+            }
+        }
         ready
     }
 }
@@ -57,20 +82,38 @@ mod tests {
     use super::*;
     use crate::timestamp::Timestamp;
 
-    fn restored(mut listing: Vec<String>) -> Vec<String> {
+    fn restored(listing: Vec<String>) -> Vec<String> {
+        restored_by(InTimeOrder::default(), listing)
+    }
+
+    fn restored_by(mut order: InTimeOrder, mut listing: Vec<String>) -> Vec<String> {
         listing.sort();
-        let mut order = InTimeOrder::default();
-        let listed = |key: &String| ListedBundle {
-            key: key.parse().unwrap(),
-            object: ListedObject {
+        let listed = |key: &String| {
+            let object = ListedObject {
                 key: key.clone(),
                 size: 1,
                 last_modified: None,
-            },
+            };
+            ListedBundle::new(listed_key::bundle(key).unwrap().name, object)
         };
         let mut all: Vec<_> = listing.iter().flat_map(|key| order.push(listed(key))).collect();
         all.extend(order.finish());
-        all.into_iter().map(|bundle| bundle.object.key).collect()
+        all.into_iter().map(|bundle| bundle.object.key.clone()).collect()
+    }
+
+    #[test]
+    fn both_forms_of_a_bundle_are_one_whatever_lists_between_them() {
+        let name = |key: &str| format!("samples/binary/mapped/2025-07-30T00:00:40.5Z-1-{key}");
+        // `-` sorts before `.`: the second bundle lists between the two forms of the first.
+        let listing = ["a", "a-b", "a-b.aesc1", "a.aesc1", "c.aesc1"].map(name);
+        assert!(listing.is_sorted());
+        for (prefer, expected) in [
+            (Form::Plain, ["a", "a-b", "c.aesc1"]),
+            (Form::Encrypted, ["a.aesc1", "a-b.aesc1", "c.aesc1"]),
+        ] {
+            let found = restored_by(InTimeOrder::preferring(prefer), listing.to_vec());
+            assert_eq!(found, expected.map(name));
+        }
     }
 
     #[test]

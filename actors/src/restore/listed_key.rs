@@ -4,10 +4,21 @@
 //! What is read goes by the text of the listing, not by the name that was understood: a time may have been written
 //! with more digits than are needed.
 
+use crate::fault::Fault;
 use crate::object_key::{BundleKey, NotABundleKey};
 use crate::path_segment::Unsafe;
-use crate::ports::archive::ENCRYPTED;
+use crate::ports::archive::{ENCRYPTED, ListPage, ListedObject};
 use crate::stream_id::StreamId;
+
+/// How an object is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// As it is; its key has no mark of encryption.
+    #[default]
+    Plain,
+    /// Encrypted; its key ends with [`ENCRYPTED`].
+    Encrypted,
+}
 
 /// A name, and whether it was found on an encrypted object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +55,22 @@ pub fn bundle(key: &str) -> Result<ListedKey<BundleKey>, NotABundleKey> {
     let (plain, is_encrypted) = plain(key);
     let name = plain.parse()?;
     Ok(ListedKey { name, is_encrypted })
+}
+
+/// Whether it is nothing but the mark of a folder, as consoles and tools for copying make it: nobody backed it up.
+pub fn is_folder_marker(object: &ListedObject) -> bool {
+    object.size == 0 && object.key.ends_with('/')
+}
+
+/// Whether a page, which was listed for this very key, has it.
+pub(super) fn lists(page: &ListPage, key: &str) -> bool {
+    page.objects.iter().any(|object| object.key == key)
+}
+
+/// What the bucket lists, and does not give when it is asked for it.
+pub(super) fn lost(operation: &'static str, key: &str) -> Fault {
+    let detail = "the bucket lists it, and answers NoSuchKey when it is read: its content is lost";
+    Fault::corrupt(operation, key, detail)
 }
 
 #[cfg(test)]

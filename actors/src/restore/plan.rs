@@ -4,6 +4,7 @@
 //! labels and feeds, not of objects. Nothing that is odd is passed over: keys that stand for nothing, folders that are
 //! no feed, sources that nobody configured are all told.
 
+mod left_behind;
 mod listing;
 mod odd;
 mod tally;
@@ -18,12 +19,13 @@ use tokio::sync::Semaphore;
 use self::listing::Lister;
 use crate::feed::{Feed, SourceName};
 use crate::ports::archive::{Archive, Store};
-use crate::restore::progress::{LeftOut, LeftOutBecause};
+use crate::restore::listed_key;
 use crate::restore::selection::{Keys, Selection};
 use crate::retry::RetryPolicy;
 use crate::stop::StopFlag;
 use crate::stream_id::Sha256;
 
+pub use left_behind::{LeftBehind, LeftOut, LeftOutBecause};
 pub use odd::{Odd, Weight};
 pub use tally::{MOST_EXAMPLES, Tally, Unreadable};
 
@@ -51,9 +53,9 @@ pub struct Plan {
     pub streams: Vec<SourcePlan>,
     /// Events, feed by feed in the order of the restore.
     pub feeds: Vec<FeedPlan>,
-    /// Sources in the bucket that are not restored.
-    pub left_out: Vec<LeftOut>,
-    /// Keys that stand for nothing.
+    /// What lies in the bucket and is not restored.
+    pub left_behind: LeftBehind,
+    /// Keys that stand for nothing, where streams and bundles should be: each becomes a dead letter.
     pub unreadable: Unreadable,
     /// What looks wrong.
     pub odd: Vec<Odd>,
@@ -96,9 +98,6 @@ pub const MOST_LABELS: usize = 1000;
 /// Stands for the labels that are not told one by one.
 pub const OTHER_LABELS: &str = "(others)";
 
-/// Most sources that are told as left out.
-const MOST_LEFT_OUT: usize = 1000;
-
 /// How many sources, labels or feeds are looked at together; requests are bounded by [`PlanTerms::at_once`].
 const SIDE_BY_SIDE: usize = 16;
 
@@ -129,8 +128,13 @@ impl Plan {
         self.odd.iter().any(|odd| match odd.weight {
             Weight::Against => true,
             Weight::Empty => !allow_empty,
-            Weight::Told => false,
+            Weight::Told | Weight::Dead => false,
         })
+    }
+
+    /// Whether it would end with dead letters.
+    pub fn has_dead_letters(&self) -> bool {
+        self.odd.iter().any(|odd| odd.weight == Weight::Dead)
     }
 }
 
@@ -143,26 +147,26 @@ fn sum<'a>(tallies: impl Iterator<Item = &'a Tally>) -> Tally {
 
 /// Looks at the backup, and at nothing else.
 pub async fn plan(archive: &dyn Archive, terms: &PlanTerms, stop: &StopFlag) -> Plan {
-    let lister = Lister {
-        archive,
-        retry: &terms.retry,
-        stop,
-        calls: Semaphore::new(terms.at_once.max(1)),
-    };
-    let planner = Planner {
-        lister,
-        terms,
-        found: RefCell::default(),
-    };
+    let planner = Planner::new(archive, terms, stop);
     let mut plan = Plan::default();
     let stores = planner.stores(&mut plan).await;
-    match terms.selection.keys() {
-        Some(keys) => planner.keys(keys, &stores, &mut plan).await,
-        None => planner.sources(&stores, &mut plan).await,
-    }
-    let found = planner.found.into_inner();
-    odd::conclude(&mut plan, terms, &stores, &found);
-    plan
+    plan.left_behind = planner.left_behind(&stores).await;
+    plan.odd.extend(plan.left_behind.odd());
+    planner.amounts(plan, &stores).await
+}
+
+/// The same without what is left behind.
+pub async fn amounts(archive: &dyn Archive, terms: &PlanTerms, stop: &StopFlag) -> Plan {
+    let planner = Planner::new(archive, terms, stop);
+    let mut plan = Plan::default();
+    let stores = planner.stores(&mut plan).await;
+    planner.amounts(plan, &stores).await
+}
+
+/// What lies in the bucket and is not restored although nobody chose so: a handful of listings.
+pub async fn left_behind(archive: &dyn Archive, terms: &PlanTerms, stop: &StopFlag) -> LeftBehind {
+    let both = BTreeSet::from([Store::Streams, Store::Events]);
+    Planner::new(archive, terms, stop).left_behind(&both).await
 }
 
 struct Planner<'a> {
@@ -172,7 +176,31 @@ struct Planner<'a> {
     found: RefCell<BTreeSet<Sha256>>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    fn new(archive: &'a dyn Archive, terms: &'a PlanTerms, stop: &'a StopFlag) -> Self {
+        let lister = Lister {
+            archive,
+            retry: &terms.retry,
+            stop,
+            calls: Semaphore::new(terms.at_once.max(1)),
+        };
+        Self {
+            lister,
+            terms,
+            found: RefCell::default(),
+        }
+    }
+
+    async fn amounts(self, mut plan: Plan, stores: &BTreeSet<Store>) -> Plan {
+        match self.terms.selection.keys() {
+            Some(keys) => self.keys(keys, stores, &mut plan).await,
+            None => self.sources(stores, &mut plan).await,
+        }
+        let found = self.found.into_inner();
+        odd::conclude(&mut plan, self.terms, stores, &found);
+        plan
+    }
+
     /// The stores that are selected and can be read; what is wrong with the others stands in the plan.
     async fn stores(&self, plan: &mut Plan) -> BTreeSet<Store> {
         let selection = &self.terms.selection;
@@ -213,12 +241,6 @@ impl Planner<'_> {
             while let Some(feed) = tallies.next().await {
                 plan.feeds.push(feed);
             }
-            self.folders_of_no_feed(&feeds, plan).await;
-        }
-        if selection.named_sources().is_empty() {
-            for store in stores {
-                self.left_out(*store, plan).await;
-            }
         }
     }
 
@@ -245,7 +267,11 @@ impl Planner<'_> {
                 .await
             {
                 Ok(page) => {
-                    page.objects.iter().for_each(|object| unreadable.add(&object.key));
+                    // With hashes only what they name is looked at.
+                    let strays = page.objects.iter().filter(|object| {
+                        self.terms.selection.sha256s().is_empty() && !listed_key::is_folder_marker(object)
+                    });
+                    strays.for_each(|object| unreadable.add(&object.key));
                     self.labels(&mut plan, &page.folders).await;
                     match page.next {
                         Some(next) => after = Some(next),
@@ -310,90 +336,21 @@ impl Planner<'_> {
         }
     }
 
-    /// Where a source is restored as a whole: folders of it that are no feed, such as those of models to come.
-    async fn folders_of_no_feed(&self, feeds: &[Feed], plan: &mut Plan) {
-        let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let all = feeds.iter().flat_map(|feed| match feed.source().as_str() {
-            SourceName::SYSTEM => Feed::of_system().to_vec(),
-            _ => Feed::of_source(feed.source()).collect(),
-        });
-        for feed in all {
-            let [source, model, action] = [
-                feed.source().as_str(),
-                feed.model().as_str(),
-                feed.action().as_str(),
-            ];
-            known
-                .entry(format!("{source}/"))
-                .or_default()
-                .insert(model.to_owned());
-            known
-                .entry(format!("{source}/{model}/"))
-                .or_default()
-                .insert(action.to_owned());
-        }
-        for (prefix, folders) in known {
-            // The first page is enough: there are a handful, or something is very wrong.
-            match self.lister.folders(Store::Events, &prefix, None).await {
-                Ok(page) => {
-                    page.objects
-                        .iter()
-                        .for_each(|object| plan.unreadable.add(&object.key));
-                    let strange = page.folders.iter().filter(|folder| !folders.contains(*folder));
-                    plan.odd
-                        .extend(strange.map(|folder| Odd::no_feed(&prefix, folder)));
-                }
-                Err(fault) => plan.odd.push(Odd::not_listed(&prefix, &fault)),
-            }
-        }
-    }
-
-    /// Sources that lie in the bucket and are not restored, without anybody having chosen so.
-    async fn left_out(&self, store: Store, plan: &mut Plan) {
-        let mut after = None;
-        loop {
-            let page = match self.lister.folders(store, "", after.as_deref()).await {
-                Ok(page) => page,
-                Err(fault) => return plan.odd.push(Odd::not_listed("", &fault)),
-            };
-            page.objects
-                .iter()
-                .for_each(|object| plan.unreadable.add(&object.key));
-            for source in page.folders {
-                let has = |sources: &[SourceName]| sources.iter().any(|known| known.as_str() == source);
-                let because = match () {
-                    () if has(&self.terms.restored) || source == SourceName::SYSTEM => continue,
-                    () if has(&self.terms.excluded) => LeftOutBecause::Excluded,
-                    () => LeftOutBecause::NotConfigured,
-                };
-                let left_out = LeftOut { source, because };
-                if plan.left_out.len() < MOST_LEFT_OUT && !plan.left_out.contains(&left_out) {
-                    plan.left_out.push(left_out);
-                }
-            }
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return,
-            }
-        }
-    }
-
     /// Exactly these objects.
     async fn keys(&self, keys: &Keys, stores: &BTreeSet<Store>, plan: &mut Plan) {
         let mut missing = Unreadable::default();
         let mut sources: BTreeMap<SourceName, BTreeMap<String, Tally>> = BTreeMap::new();
         if stores.contains(&Store::Streams) {
-            let wanted = keys.streams().iter().map(|stream| async move {
-                (
-                    stream,
-                    self.lister.object(Store::Streams, &stream.to_string()).await,
-                )
+            let wanted = keys.streams().map(|(source, label, hash)| async move {
+                let key = format!("{source}/{label}/{hash}");
+                let tally = self.lister.object(Store::Streams, &key).await;
+                (source, label, key, tally)
             });
             let mut found = stream::iter(wanted).buffered(SIDE_BY_SIDE);
-            while let Some((stream, tally)) = found.next().await {
-                note_missing(&mut missing, &stream.to_string(), &tally);
-                let labels = sources.entry(stream.source().clone()).or_default();
-                labels.entry(stream.label().to_owned()).or_default().merge(tally);
+            while let Some((source, label, key, tally)) = found.next().await {
+                note_missing(&mut missing, &key, &tally);
+                let labels = sources.entry(source.clone()).or_default();
+                labels.entry(label.to_owned()).or_default().merge(tally);
             }
         }
         for (source, labels) in sources {
@@ -410,16 +367,23 @@ impl Planner<'_> {
         if stores.contains(&Store::Events) {
             for feed in self.terms.selection.feeds(&[]) {
                 let bundles = keys.bundles_of(&feed);
-                let wanted = bundles
-                    .iter()
-                    .map(|(key, _)| async move { (*key, self.lister.object(Store::Events, key).await) });
+                let wanted = bundles.iter().map(|name| {
+                    let key = format!("{feed}/{name}");
+                    async move {
+                        let tally = self.lister.object(Store::Events, &key).await;
+                        (key, tally)
+                    }
+                });
                 let mut found = stream::iter(wanted).buffered(SIDE_BY_SIDE);
                 let mut all = Tally::default();
                 while let Some((key, tally)) = found.next().await {
-                    note_missing(&mut missing, key, &tally);
+                    note_missing(&mut missing, &key, &tally);
                     all.merge(tally);
                 }
-                plan.feeds.push(FeedPlan { feed, tally: all });
+                plan.feeds.push(FeedPlan {
+                    feed: feed.clone(),
+                    tally: all,
+                });
             }
         }
         if missing.count > 0 {

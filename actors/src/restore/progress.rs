@@ -11,6 +11,8 @@ use crate::ports::restore_state::{EventFigures, StreamFigures};
 use crate::restore::selection::Selection;
 use crate::timestamp::Timestamp;
 
+pub use crate::restore::plan::{LeftBehind, LeftOut, LeftOutBecause};
+
 /// What is being done; in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -90,44 +92,6 @@ pub struct FeedProgress {
     pub is_done: bool,
 }
 
-/// Why something that lies in the bucket is not restored although nobody chose so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LeftOutBecause {
-    /// The settings do not name its source.
-    NotConfigured,
-    /// The settings exclude its source.
-    Excluded,
-}
-
-/// A source that lies in the bucket and is not restored.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct LeftOut {
-    /// The name of its folder; any text.
-    pub source: String,
-    /// Why.
-    pub because: LeftOutBecause,
-}
-
-impl std::fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let source = self.source.escape_debug();
-        match self.because {
-            LeftOutBecause::NotConfigured => {
-                write!(
-                    f,
-                    "source `{source}` is in the bucket, not in BK__SOURCES, not restored"
-                )
-            }
-            LeftOutBecause::Excluded => write!(
-                f,
-                "source `{source}` is in the bucket, excluded_from_backup in BK__SOURCES, not restored (--source {source} \
-                 restores it)"
-            ),
-        }
-    }
-}
-
 /// How far everything has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Progress {
@@ -138,9 +102,22 @@ pub struct Progress {
     /// Of events, feed by feed in the order in which they are restored.
     pub feeds: Vec<FeedProgress>,
     /// What lies in the bucket and is not restored.
-    pub left_out: Vec<LeftOut>,
+    #[serde(flatten)]
+    pub left_behind: LeftBehind,
+    /// What this start has looked for, and not found, in the words of [`Progress::nothing_of`].
+    pub empty: Vec<String>,
+    /// Bundles that hold another number of events than their names say, seen by this start.
+    pub misnamed: u64,
+    /// Marks of folders that were passed over.
+    pub folder_markers: u64,
     /// Hashes that were asked for, and that no source has.
     pub absent: Vec<String>,
+    /// Pages listed and objects passed by, in this start: it rises while anything goes on, also where there is nothing to
+    /// restore.
+    pub looked_at: u64,
+    /// What has to be known of the selection when it is finished.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 impl SourceProgress {
@@ -152,7 +129,26 @@ impl SourceProgress {
 
 /// What became of all events of `figures`; it should be as many as there are.
 pub fn accounted(figures: &EventFigures) -> u64 {
-    figures.accepted + figures.refused + figures.filtered + figures.dead
+    let fates = [figures.accepted, figures.refused, figures.filtered, figures.dead];
+    fates.into_iter().fold(0, u64::saturating_add)
+}
+
+/// That there are no streams of a source.
+pub(super) fn no_streams(source: &SourceName) -> String {
+    format!("source {source}: no streams in the bucket")
+}
+
+/// That there are no events of a source.
+pub(super) fn no_events(source: &SourceName) -> String {
+    format!("source {source}: no events in the bucket")
+}
+
+/// Whether a source without events is worth a word. `system` is asked for only by name: an Azul in which nothing was
+/// ever inserted or deleted by hand has no events of it.
+pub(super) fn events_are_expected(source: &SourceName, selection: &Selection) -> bool {
+    source.as_str() != SourceName::SYSTEM
+        || selection.named_sources().contains(source)
+        || selection.keys().is_some()
 }
 
 impl Progress {
@@ -166,6 +162,20 @@ impl Progress {
         self.feeds.iter().map(|feed| feed.figures).sum()
     }
 
+    /// All that was given up has been put back since: it counts as restored.
+    pub fn count_as_put_back(&mut self) {
+        for StreamFigures { restored, dead, .. } in self.streams.iter_mut().map(|source| &mut source.figures)
+        {
+            *restored = restored.saturating_add(std::mem::take(dead));
+        }
+        for figures in self.feeds.iter_mut().map(|feed| &mut feed.figures) {
+            let given_up =
+                std::mem::take(&mut figures.refused).saturating_add(std::mem::take(&mut figures.dead));
+            figures.accepted = figures.accepted.saturating_add(given_up);
+            figures.bundles += std::mem::take(&mut figures.unreadable);
+        }
+    }
+
     /// The feeds in which events are unaccounted for, or counted twice: this program is wrong then.
     pub fn unsound(&self) -> Vec<&FeedProgress> {
         self.feeds
@@ -174,37 +184,44 @@ impl Progress {
             .collect()
     }
 
-    /// What was asked for, and of which nothing was found: a failure, unless it is allowed. `system` is asked for only
-    /// by name: an Azul in which nothing was ever inserted or deleted by hand has no events of it.
+    /// What was asked for, and of which nothing was found: a failure, unless it is allowed.
     pub fn nothing_of(&self, selection: &Selection) -> Vec<String> {
         let mut nothing = self.absent.clone();
         let by_object = !selection.sha256s().is_empty() || selection.keys().is_some();
-        let is_empty = |source: &SourceProgress| source.objects() == 0;
+        // What is gone was listed, but nothing of it was found.
+        let is_empty = |source: &SourceProgress| source.objects() == source.figures.gone;
         if by_object {
             if selection.streams() && self.streams.iter().all(is_empty) {
                 nothing.push("none of the streams is in the bucket".to_owned());
             }
         } else {
             let empty = self.streams.iter().filter(|source| is_empty(source));
-            nothing.extend(empty.map(|source| format!("source {}: no streams in the bucket", source.source)));
+            nothing.extend(empty.map(|source| no_streams(&source.source)));
         }
         let sources: BTreeSet<&SourceName> = self.feeds.iter().map(|feed| feed.feed.source()).collect();
         for source in sources {
             let mut of_source = self.feeds.iter().filter(|feed| feed.feed.source() == source);
-            let is_asked = source.as_str() != SourceName::SYSTEM
-                || selection.named_sources().contains(source)
-                || selection.keys().is_some();
-            if is_asked && of_source.all(|feed| feed.figures.bundles + feed.figures.unreadable == 0) {
-                nothing.push(format!("source {source}: no events in the bucket"));
+            let is_empty = of_source.all(|feed| feed.figures.bundles + feed.figures.unreadable == 0);
+            if events_are_expected(source, selection) && is_empty {
+                nothing.push(no_events(source));
             }
         }
+        let seen = self.empty.iter().filter(|what| !nothing.contains(what)).cloned();
+        let seen: Vec<String> = seen.collect();
+        nothing.extend(seen);
         nothing
     }
 
     /// How much is dead-lettered or refused, in all.
     pub fn given_up(&self) -> u64 {
         let events = self.all_events();
-        self.all_streams().dead + events.refused + events.dead + events.unreadable
+        let given_up = [
+            self.all_streams().dead,
+            events.refused,
+            events.dead,
+            events.unreadable,
+        ];
+        given_up.into_iter().fold(0, u64::saturating_add)
     }
 }
 
@@ -276,25 +293,32 @@ mod tests {
             ],
             ..Progress::default()
         };
-        let nothing = |change: fn(&mut Asked)| {
+        let nothing_of = |change: fn(&mut Asked)| {
             let mut asked = Asked::default();
             change(&mut asked);
             progress.nothing_of(&Selection::of(asked).unwrap())
         };
         assert_eq!(
-            nothing(|_| {}),
+            nothing_of(|_| {}),
             [
                 "source zoo: no streams in the bucket",
                 "source zoo: no events in the bucket"
             ]
         );
-        let named = nothing(|asked| asked.sources = vec![SourceName::new("system").unwrap()]);
+        let named = nothing_of(|asked| asked.sources = vec![SourceName::new("system").unwrap()]);
         assert!(
             named.contains(&"source system: no events in the bucket".to_owned()),
             "{named:?}"
         );
+        let mut aged_off = progress.clone();
+        aged_off.streams[0].figures = StreamFigures {
+            gone: 3,
+            ..StreamFigures::default()
+        };
+        let nothing = aged_off.nothing_of(&Selection::default());
+        assert_eq!(nothing[0], "source abc: no streams in the bucket");
         // A hash lies in one source of many.
-        let by_hash = nothing(|asked| asked.sha256s = vec![Sha256::of(b"x")]);
+        let by_hash = nothing_of(|asked| asked.sha256s = vec![Sha256::of(b"x")]);
         assert!(
             !by_hash.iter().any(|text| text.contains("streams")),
             "{by_hash:?}"

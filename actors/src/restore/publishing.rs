@@ -1,15 +1,35 @@
 //! The events of one bundle, published until each of them has come to its fate (see [`super::settling`]).
+//!
+//! # Who is to blame
+//! A 422 or 400, or a 500 about events, speaks of events; said of event after event it may as well come from something
+//! that takes none. So before the last events of a bundle are given up for such an answer, and before as many in a row as
+//! [`blame::IN_ROW`], a [`witness`] is published once more: if it is not taken either, the restore stops with its
+//! checkpoints intact. Where nothing of the feed has been taken yet in this start there is none. Then the first bundles
+//! of which nothing is taken are held *in doubt*, neither done nor given up, until something is taken, of whatever feed,
+//! or their feed ends; those that follow are given up as the answers say: only what speaks of events comes to this, and a
+//! feed may begin with many small bundles that are bad. As many of them in a row as [`blame::MOST_IN_ROW`] stop the
+//! restore.
 
-use std::collections::HashMap;
+mod blame;
+pub(super) mod witness;
+
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::bundle::Bundle;
+use self::blame::IN_ROW;
+#[cfg(test)]
+pub(super) use self::blame::MOST_IN_ROW;
+pub(super) use self::blame::{Doubt, Outcome, give_up};
+use self::witness::Shows;
+use super::bundle::{Bundle, told_events};
 use super::feed::FeedRestorePorts;
 use super::halt::Halt;
+use super::progress::FeedProgress;
+use super::put_back;
 use super::settling::{Answer, Settled, Settling};
 use crate::fault::Fault;
 use crate::fault_point::{self, FaultPoint};
@@ -17,14 +37,14 @@ use crate::feed::Feed;
 use crate::ports::archive::Store;
 use crate::ports::restore_state::{DeadLetter, EventFigures, RestoreChange};
 use crate::ports::target::{Published, Refused};
+use crate::retry::RetryPolicy;
 use crate::timestamp::Timestamp;
 
 const PUBLISH: &str = "publish events";
 
 const REFUSED: &str = "refused without a reason";
 
-/// Publishes all events of a bundle that are wanted, in their order; returns what became of them. Those that could
-/// not be put back are dead letters by then.
+/// Publishes all events of a bundle that are wanted, in their order; returns what became of them.
 ///
 /// # Errors
 /// See [`Halt`]. What has been published of the bundle will be published again.
@@ -32,14 +52,14 @@ pub(super) async fn publish_bundle(
     ports: &FeedRestorePorts,
     bundle: &Bundle,
     keeps: Option<Duration>,
-) -> Result<EventFigures, Halt> {
+) -> Result<Outcome, Halt> {
     let publishing = Publishing { ports, bundle, keeps };
-    let figures = match bundle.version() {
+    let outcome = match bundle.version() {
         Some(_) => publishing.event_by_event().await?,
         None => publishing.as_a_whole().await?,
     };
     fault_point::pass(FaultPoint::RestoreBundlePublished);
-    Ok(figures)
+    Ok(outcome)
 }
 
 struct Publishing<'a> {
@@ -50,36 +70,81 @@ struct Publishing<'a> {
 }
 
 impl Publishing<'_> {
-    async fn event_by_event(&self) -> Result<EventFigures, Halt> {
+    async fn event_by_event(&self) -> Result<Outcome, Halt> {
         let mut settling = Settling::new(self.bundle.runs());
+        // Those given up since an event was last taken.
+        let mut in_row: Option<(u32, String)> = None;
         // What may pass is given time once for a bundle, not at every cut.
         let mut patience = 1;
         while let Some(run) = settling.next() {
             let alone = run.end - run.start == 1;
-            match self.publish(run.clone()).await? {
-                Published::NotProduced { reason } if patience > 0 || alone => {
-                    log::warn!(error:% = reason; "{}: {reason}; publishing once more", self.name(&run));
-                    patience = 0;
-                    self.pause().await?;
-                    let again = self.publish(run.clone()).await?;
-                    self.settle(&mut settling, run, again)?;
+            let mut published = self.publish(run.clone()).await?;
+            if let Published::NotProduced { reason } = &published
+                && (patience > 0 || alone)
+            {
+                log::warn!(error:% = reason; "{}: {reason}; publishing once more", self.name(&run));
+                patience = 0;
+                self.pause().await?;
+                published = self.publish(run.clone()).await?;
+            }
+            match self.settle(&mut settling, run, published)? {
+                Shows::Takes(_) => in_row = None,
+                Shows::Nothing => {}
+                Shows::Refuses(reason) => {
+                    let count = in_row.map_or(0, |(count, _)| count) + 1;
+                    let is_shown = count >= IN_ROW && self.others_are_taken(&reason).await?;
+                    in_row = (!is_shown).then_some((count, reason));
                 }
-                published => self.settle(&mut settling, run, published)?,
             }
         }
-        let not_wanted = self.bundle.not_wanted();
-        let feed = self.bundle.listed.key.feed();
-        self.ports
-            .standing
-            .feed(feed, |standing| standing.not_wanted += not_wanted);
-        self.figures(settling.settled()).await
+        let settled = settling.settled();
+        if let Some((_, reason)) = in_row
+            && !self.others_are_taken(&reason).await?
+            && self.may_be_held(&reason)?
+        {
+            return Ok(Outcome::InDoubt(Doubt::Events(settled.clone())));
+        }
+        self.count_not_wanted();
+        let figures = self.figures(settled).await?;
+        let lost = settled.refused.iter().chain(&settled.given_up);
+        let lost: BTreeSet<u64> = lost.map(|(event, _)| *event).collect();
+        self.settle_letters(|event| match event {
+            Some(event) => self.bundle.wants(event) && !lost.contains(&event),
+            None => self.bundle.not_wanted() == 0,
+        })
+        .await?;
+        Ok(Outcome::Done(figures))
     }
 
-    fn settle(&self, settling: &mut Settling, run: Range<u64>, published: Published) -> Result<(), Halt> {
+    fn count_not_wanted(&self) {
+        let not_wanted = self.bundle.not_wanted();
+        self.ports
+            .standing
+            .feed(self.feed(), |standing| standing.not_wanted += not_wanted);
+    }
+
+    /// What earlier restores of the same route gave up of this bundle, and is back now, is a letter no more.
+    async fn settle_letters(&self, is_back: impl Fn(Option<u64>) -> bool) -> Result<(), Halt> {
+        for form in self.bundle.listed.object.listed() {
+            put_back::settle(&*self.ports.state, Store::Events, &form.key, &is_back).await?;
+        }
+        Ok(())
+    }
+
+    fn settle(&self, settling: &mut Settling, run: Range<u64>, published: Published) -> Result<Shows, Halt> {
         let answer = self.understood(run.clone(), published)?;
+        let shows = Shows::of(&answer, &run);
         settling
             .take(answer)
-            .map_err(|overclaimed| Halt::Outage(Fault::transient(PUBLISH, self.name(&run), overclaimed)))
+            .map_err(|overclaimed| Halt::Outage(Fault::transient(PUBLISH, self.name(&run), overclaimed)))?;
+        if let Shows::Takes(event) = shows {
+            let alone = event..event + 1;
+            // One that cannot be read is no witness; the next one may be.
+            let bulk = || self.bundle.bulk(alone.clone()).ok();
+            let length = self.bundle.length(&alone);
+            self.ports.witnesses.taken(self.feed(), length, bulk);
+        }
+        Ok(shows)
     }
 
     fn understood(&self, run: Range<u64>, published: Published) -> Result<Answer, Halt> {
@@ -158,9 +223,18 @@ impl Publishing<'_> {
         self.bundle.listed.key.feed()
     }
 
+    /// Waits before the same events are published once more.
     async fn pause(&self) -> Result<(), Halt> {
+        let RetryPolicy {
+            average_delay,
+            retries,
+            ..
+        } = &self.ports.retry;
         tokio::select! {
-            () = tokio::time::sleep(self.ports.retry.average_delay) => Ok(()),
+            () = tokio::time::sleep(*average_delay) => {
+                retries.count(PUBLISH);
+                Ok(())
+            }
             () = self.ports.stop.raised() => Err(Halt::Stopped),
         }
     }
@@ -173,12 +247,39 @@ impl Publishing<'_> {
     }
 
     /// A version that is too new to be walked: the dispatcher may know better.
-    async fn as_a_whole(&self) -> Result<EventFigures, Halt> {
+    async fn as_a_whole(&self) -> Result<Outcome, Halt> {
         let key = &self.bundle.listed.object.key;
-        let events = self.bundle.listed.key.count();
+        let events = told_events(&self.bundle.listed.key);
+        match self.bundle.as_a_whole() {
+            (true, false) => {}
+            (true, true) => log::warn!(
+                key:% = key;
+                "the model version of {key} is not known here, so that its events cannot be told by time: it is taken \
+                 whole, for the window touches the day of its name"
+            ),
+            (false, _) => {
+                log::warn!(
+                    key:% = key;
+                    "the model version of {key} is not known here, so that its events cannot be told by time: it is left \
+                     out whole, for the day of its name lies outside of the window"
+                );
+                let left_out = |standing: &mut FeedProgress| standing.not_wanted += events;
+                self.ports.standing.feed(self.feed(), left_out);
+                return Ok(Outcome::Done(EventFigures {
+                    bundles: 1,
+                    bytes: self.bundle.listed.object.size,
+                    ..EventFigures::default()
+                }));
+            }
+        }
         let whole = match self.bundle.whole() {
             Ok(whole) => whole,
-            Err(fault) => return self.bury_whole(fault.to_string(), events).await,
+            Err(fault) => {
+                return self
+                    .bury_whole(fault.to_string(), events)
+                    .await
+                    .map(Outcome::Done);
+            }
         };
         let mut figures = EventFigures {
             bundles: 1,
@@ -186,23 +287,35 @@ impl Publishing<'_> {
             bytes: self.bundle.listed.object.size,
             ..EventFigures::default()
         };
-        let reason = match send(self.ports, self.feed(), whole, key).await? {
-            Published::Took { ok, failed: 0, .. } if ok == events => {
-                figures.accepted = ok;
-                return Ok(figures);
-            }
-            Published::Filtered { accounted, .. } if accounted == events => {
-                figures.filtered = accounted;
-                return Ok(figures);
-            }
+        let published = send(self.ports, self.feed(), whole.clone(), key).await?;
+        match &published {
+            Published::Took { ok, failed: 0, .. } if *ok == events => figures.accepted = events,
+            Published::Filtered { accounted, .. } if *accounted == events => figures.filtered = events,
+            _ => return self.not_as_a_whole(published, events).await,
+        }
+        if events > 0 {
+            let length = whole.len() as u64;
+            self.ports.witnesses.taken(self.feed(), length, || Some(whole));
+        }
+        self.settle_letters(|_| true).await?;
+        Ok(Outcome::Done(figures))
+    }
+
+    async fn not_as_a_whole(&self, published: Published, events: u64) -> Result<Outcome, Halt> {
+        let reason = match published {
             Published::Took { ok, failed, refused } => format!(
                 "its model version is not known here, and of its {events} events the dispatcher accepted {ok} and refused {failed}: {}",
                 said(&refused).unwrap_or_default()
             ),
             Published::Filtered { detail, .. } | Published::AgedOff { detail } => detail,
-            Published::NotTaken { reason } | Published::NotProduced { reason } => reason,
+            Published::NotTaken { reason } | Published::NotProduced { reason } => {
+                if !self.others_are_taken(&reason).await? && self.may_be_held(&reason)? {
+                    return Ok(Outcome::InDoubt(Doubt::Whole(reason)));
+                }
+                reason
+            }
         };
-        self.bury_whole(reason, events).await
+        self.bury_whole(reason, events).await.map(Outcome::Done)
     }
 
     async fn bury_whole(&self, reason: String, events: u64) -> Result<EventFigures, Halt> {
@@ -223,7 +336,7 @@ impl Publishing<'_> {
         }
         Ok(EventFigures {
             bundles: 1,
-            events: settled.events(),
+            events: self.bundle.to_be_settled(),
             accepted: settled.accepted,
             refused: settled.refused.len() as u64,
             filtered: settled.filtered,
@@ -249,6 +362,7 @@ impl Publishing<'_> {
             store: Store::Events,
             key: key.clone(),
             event,
+            route: None,
             kafka_key,
             reason,
             attempts: 1,
@@ -318,3 +432,6 @@ pub(super) async fn publish_kept(
 fn said(refused: &[Refused]) -> Option<String> {
     refused.first().map(|refused| refused.reason.clone())
 }
+
+#[cfg(test)]
+mod sums;

@@ -7,7 +7,7 @@
 //! | source | only these sources. `system` is one of its own: its insertions and deletions come only if it is named |
 //! | label, sha256 | of the streams only these; **no events**, unless an action, a model or a time asks for some |
 //! | action, model | of the feeds only these; those of `system` have the action `default`. **No streams**, unless a label or a hash asks for some |
-//! | since, until | of the events only those whose own time lies in the [`Window`], its end not included. **No streams**, as above: they have no time of their own |
+//! | since, until | of the events only those whose own time lies in the [`Window`], its end not included. **No streams**, as above: they have no time of their own. Which bundles are read for them, their names tell, unless every one is to be read |
 //! | keys | exactly these objects; goes with none of the above |
 //!
 //! What is given of different options must all hold, what is given several times of one option is either. The type
@@ -18,6 +18,7 @@ mod keys_file;
 mod window;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -26,7 +27,7 @@ use crate::path_segment::{Unsafe, path_segment};
 use crate::stream_id::Sha256;
 use crate::timestamp::Timestamp;
 
-pub use keys_file::{BadKeys, Keys};
+pub use keys_file::{BadKeys, BundleNames, Keys};
 pub use window::{NotAMoment, UNTIMED, WantedBundles, Window, moment};
 
 /// Which of the two buckets are restored.
@@ -64,7 +65,7 @@ pub struct Asked {
     pub actions: Vec<Action>,
     /// `--model`.
     pub models: Vec<Model>,
-    /// `--since`, `--until`.
+    /// `--since`, `--until`, `--read-every-bundle`.
     pub window: Window,
     /// `--label`, checked by [`label`].
     pub labels: Vec<String>,
@@ -89,7 +90,8 @@ pub struct Selection {
     window: Window,
     labels: BTreeSet<String>,
     sha256s: BTreeSet<Sha256>,
-    keys: Option<Keys>,
+    /// However many: clones share them.
+    keys: Option<Arc<Keys>>,
     notes: Vec<String>,
 }
 
@@ -116,7 +118,7 @@ impl Selection {
             window: asked.window,
             labels: asked.labels.into_iter().collect(),
             sha256s: asked.sha256s.into_iter().collect(),
-            keys: asked.keys,
+            keys: asked.keys.map(Arc::new),
             notes: Vec::new(),
         };
         if selection.keys.is_some() {
@@ -132,14 +134,14 @@ impl Selection {
 
     fn narrow_to_keys(&mut self, faults: &mut Vec<String>) {
         let others = [self.stream_options(), self.event_options()].concat();
-        if !self.sources.is_empty() || !others.is_empty() {
+        if !self.sources.is_empty() || !others.is_empty() || self.window.every_bundle {
             faults.push(
                 "--keys-from names exactly what is restored: it goes with no other option that selects"
                     .to_owned(),
             );
         }
         let (streams, bundles) = match &self.keys {
-            Some(keys) => (keys.streams().len(), keys.bundle_count()),
+            Some(keys) => (keys.stream_count(), keys.bundle_count()),
             None => return,
         };
         match (self.restore_type, streams, bundles) {
@@ -171,12 +173,20 @@ impl Selection {
         if let Window {
             since: Some(since),
             until: Some(until),
+            ..
         } = self.window
             && since >= until
         {
             faults.push(format!(
                 "--since {since} is not before --until {until}: no event lies between them"
             ));
+        }
+        if self.window.every_bundle && self.window.is_unbounded() {
+            faults.push(
+                "--read-every-bundle says which bundles are read for --since and --until, and neither is given: all of \
+                 them are read without it"
+                    .to_owned(),
+            );
         }
         let only_system = !self.sources.is_empty() && self.sources.iter().all(is_system);
         if only_system && (self.restore_type == RestoreType::Streams || !of_streams.is_empty()) {
@@ -209,6 +219,7 @@ impl Selection {
                 of_events.join(" and ")
             ));
         }
+        self.notes.extend(self.window_note().map(str::to_owned));
         if !of_streams.is_empty() && !self.events() {
             let options = of_streams.join(" and ");
             self.notes.push(format!(
@@ -337,12 +348,23 @@ impl Selection {
 
     /// Exactly these objects, if they were named by key.
     pub fn keys(&self) -> Option<&Keys> {
-        self.keys.as_ref()
+        self.keys.as_deref()
     }
 
     /// Which events of a bundle are restored, and which bundles have to be read.
     pub fn window(&self) -> Window {
         self.window
+    }
+
+    /// What may be missing where bundles are chosen by their names.
+    pub fn window_note(&self) -> Option<&'static str> {
+        let Window { every_bundle, .. } = self.window;
+        let is_by_name = self.events() && !self.window.is_unbounded() && !every_bundle;
+        is_by_name.then_some(
+            "bundles were chosen for --since and --until by the time in their names, and a day more on either side: in \
+             the backup of an Azul that was itself restored once, events of that time may lie in bundles of any other; \
+             --read-every-bundle reads all bundles and goes by the events alone, which takes longer",
+        )
     }
 
     /// What of it may surprise whoever made it.
@@ -372,6 +394,8 @@ impl Selection {
             sha256s: Vec<String>,
             #[serde(skip_serializing_if = "Option::is_none")]
             keys: Option<String>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            read_every_bundle: Option<bool>,
         }
         let canonical = Canonical {
             restore: self.restore_type,
@@ -386,6 +410,7 @@ impl Selection {
                 .keys
                 .as_ref()
                 .map(|keys| format!("{} of SHA-256 {}", keys.len(), keys.digest())),
+            read_every_bundle: self.window.every_bundle.then_some(true),
         };
         serde_json::to_string(&canonical).expect("text, and lists of text, can always be written as JSON")
     }

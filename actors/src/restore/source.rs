@@ -1,6 +1,7 @@
 //! All streams of one source, many side by side, without a barrier anywhere.
 //!
-//! Lanes (see [`super::lane`]) list ahead a little; the workers are kept supplied from whichever has something. The
+//! Lanes (see [`super::lane`]) list ahead a little; the workers are kept supplied from whichever has something. What is
+//! asked for by name is one lane more, which looks up as many names at once as there are jobs. The
 //! mark of a lane follows its [low water](super::low_water) and is saved every second, with the figures that belong
 //! to it.
 //!
@@ -10,6 +11,21 @@
 //! passes it. When as many fail in a row as the settings allow, with no success in between, and a `witness` does not go
 //! through either, the restore stops, with its marks intact. When nothing else is left to do, those that are held are
 //! tried once more; one that fails again, although others go through, is a dead letter.
+//!
+//! One that the bucket says is not there is looked for in a listing once more: what has aged off meanwhile is counted as
+//! gone; what is listed all the same is read once more, and is a dead letter then.
+//! # The last pass
+//! What came into the bucket while the marks moved on may sort before them. What is *dated* since the restore began,
+//! and a day earlier, is looked at one by one. But clocks differ by more than a day, and a bucket that is the replica of
+//! another, and still catches up, dates what comes late as the other did. So each mark also tells which keys of before
+//! it has passed, as a count and a sum of hashes ([`KeyCensus`]), and the last pass takes the same census of what it
+//! lists. Where the two differ, in whatever way, the dispatcher is asked for every stream of that lane. That is so too
+//! where something has aged off meanwhile, which costs a question for each, and sends nothing. So nothing is ever
+//! skipped for its date.
+//!
+//! # Both forms
+//! A stream that lies there plain and encrypted is one of [`Forms`]: sent once, and once more in its other form only
+//! if the first cannot be restored.
 //!
 //! # Figures
 //! What is restored in order is counted by the marks, all else by rows of single objects (`told`): either way figures
@@ -27,19 +43,22 @@ use futures_util::stream::FuturesUnordered;
 
 use self::told::Row;
 use self::witness::Witness;
+use super::both_forms::Forms;
 use super::halt::Halt;
-use super::lane::{Lane, LaneRange};
-use super::listed_key;
+use super::lane::{Fate, Lane, LaneRange, Looking, LooksAt, Passing};
+use super::listed_key::{self, Form};
 use super::low_water::Ticket;
+use super::named_streams::{Hashes, NamedStreams};
+use super::put_back;
 use super::standing::Standing;
 use super::stream::{Ask, Restored};
 use super::worker::RestoreStream;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::fault_point::{self, FaultPoint};
 use crate::feed::SourceName;
 use crate::ports::archive::{Archive, FolderPage, ListPage, ListedObject, Store};
 use crate::ports::restore_state::{
-    DeadLetter, LaneMark, LaneName, RestoreChange, RestoreState, StreamFigures,
+    DeadLetter, KeyCensus, LaneMark, LaneName, RestoreChange, RestoreState, StreamFigures,
 };
 use crate::ports::state::StateFault;
 use crate::retry::RetryPolicy;
@@ -79,6 +98,8 @@ pub struct SourcePorts {
     pub most_out: usize,
     /// So many streams failing in a row stop the restore.
     pub failures_in_row: u32,
+    /// What is restored of streams that lie there in both forms.
+    pub prefer: Form,
     /// Which of the hashes that were asked for have been found, in whatever source.
     pub found: Rc<RefCell<BTreeSet<Sha256>>>,
     /// What has gone through, in whatever source and pass of this start.
@@ -93,10 +114,10 @@ pub enum WhichStreams {
         /// Only these labels.
         labels: Vec<String>,
         /// Only these hashes: then no label is listed.
-        hashes: Vec<Sha256>,
+        hashes: Hashes,
     },
-    /// These keys, encrypted or not. One that is not there is a dead letter.
-    Named(Vec<String>),
+    /// These, encrypted or not. One that is not there is a dead letter.
+    Named(NamedStreams),
 }
 
 /// How they are gone through.
@@ -106,20 +127,43 @@ pub enum Pass {
     First {
         /// Whether the dispatcher is asked before a stream is sent.
         ask_first: bool,
-    },
-    /// All that was written since then is looked at once more, wherever it sorts: what the dispatcher does not have
-    /// is restored. Without marks.
-    Last {
-        /// By the clock of the bucket; well before the restore began.
+        /// The same as for the last pass of this restore.
         since: Timestamp,
+    },
+    /// What has come since is looked at once more, wherever it sorts: what the dispatcher does not have is restored.
+    /// Without marks.
+    Last {
+        /// What the bucket says was written then or later is new: well before the restore began, by the clock of this
+        /// machine.
+        since: Timestamp,
+        /// Whether the dispatcher is asked. Otherwise all of it is sent, and not counted: most of it has been.
+        asks: bool,
     },
 }
 
 impl Pass {
-    fn looks_at(self, object: &ListedObject) -> bool {
+    fn since(self) -> Timestamp {
         match self {
-            Self::First { .. } => true,
-            Self::Last { since } => object.last_modified.is_none_or(|written| written >= since),
+            Self::First { since, .. } | Self::Last { since, .. } => since,
+        }
+    }
+}
+
+/// A lane that is to be opened.
+struct Opening {
+    range: LaneRange,
+    /// Its first page, if that is known.
+    page: Option<ListPage>,
+    /// Whether what this pass has not looked at yet is looked at, whatever its date.
+    anew: bool,
+}
+
+impl From<(LaneRange, Option<ListPage>)> for Opening {
+    fn from((range, page): (LaneRange, Option<ListPage>)) -> Self {
+        Self {
+            range,
+            page,
+            anew: false,
         }
     }
 }
@@ -139,7 +183,7 @@ pub async fn restore_source(
         source,
         pass,
         labels: VecDeque::new(),
-        named: VecDeque::new(),
+        named: None,
         ranges: VecDeque::new(),
         lanes: BTreeMap::new(),
         next_lane: 0,
@@ -160,8 +204,9 @@ struct Run<'a> {
     source: &'a SourceName,
     pass: Pass,
     labels: VecDeque<String>,
-    named: VecDeque<(String, MayBeAbsent)>,
-    ranges: VecDeque<(LaneRange, Option<ListPage>)>,
+    /// Those that are asked for by name, if any are: then there is one lane, of these.
+    named: Option<(NamedStreams, MayBeAbsent)>,
+    ranges: VecDeque<Opening>,
     lanes: BTreeMap<usize, Lane>,
     next_lane: usize,
     /// Jobs that workers have.
@@ -178,17 +223,31 @@ struct Run<'a> {
 #[derive(Clone, Copy, Debug)]
 struct MayBeAbsent(bool);
 
+/// One more part of a lane.
+#[derive(Debug, Default)]
+struct Listed {
+    page: ListPage,
+    /// Up to which key it goes, if that is not the last of the page.
+    up_to: Option<String>,
+    /// What was asked for by name, and is not there.
+    absent: Vec<String>,
+}
+
 /// An object that has been begun.
 #[derive(Clone, Debug)]
 struct Begun {
     lane: usize,
     ticket: Ticket,
-    object: ListedObject,
+    object: Forms,
     stream: StreamId,
+    /// The form whose row tells of it.
+    row: String,
     /// How many successes there had been when it failed first.
     failed_at: Option<u64>,
     /// That it is expected is durable.
     is_expected: bool,
+    /// The bucket has said that it is not there, and listed it.
+    is_missed: bool,
 }
 
 /// One that failed, and waits for others to show who is to blame.
@@ -198,8 +257,10 @@ struct Held {
 }
 
 enum Happened {
-    Listed(usize, Result<ListPage, Fault>),
+    Listed(usize, Result<Listed, Fault>),
     Settled(Begun, Option<Restored>),
+    /// One that the bucket says is not there was listed once more.
+    LookedFor(Begun, Result<ListPage, Fault>),
     /// That an object is expected was made durable.
     Expected(Begun, Result<(), StateFault>),
     /// What became of a single object was made durable.
@@ -212,22 +273,17 @@ impl<'a> Run<'a> {
         match which {
             WhichStreams::Labels { labels, hashes } => {
                 match labels.is_empty() {
-                    true => self.find_labels().await?,
+                    // With hashes only what they name is looked at.
+                    true => self.find_labels(hashes.is_empty()).await?,
                     false => self.labels = labels.into(),
                 }
                 if !hashes.is_empty() {
-                    for label in std::mem::take(&mut self.labels) {
-                        let keys = hashes
-                            .iter()
-                            .map(|hash| format!("{}/{label}/{hash}", self.source));
-                        self.named.extend(keys.map(|key| (key, MayBeAbsent(true))));
-                    }
+                    let labels = std::mem::take(&mut self.labels).into_iter();
+                    let labels = labels.map(|label| (label, Hashes::clone(&hashes)));
+                    self.look_for(NamedStreams::new(self.source.clone(), labels), MayBeAbsent(true));
                 }
             }
-            WhichStreams::Named(keys) => {
-                let keys = keys.into_iter().map(|key| (key, MayBeAbsent(false)));
-                self.named = keys.collect();
-            }
+            WhichStreams::Named(named) => self.look_for(named, MayBeAbsent(false)),
         }
         let mut saves = tokio::time::interval(SAVE_EVERY);
         loop {
@@ -239,7 +295,7 @@ impl<'a> Run<'a> {
             self.supply().await?;
             self.try_once_more()?;
             self.close_lanes();
-            if self.happening.is_empty() && self.lanes.is_empty() {
+            if self.happening.is_empty() && self.lanes.is_empty() && self.ranges.is_empty() {
                 return Ok(());
             }
             tokio::select! {
@@ -294,16 +350,26 @@ impl<'a> Run<'a> {
                 continue;
             };
             numbers.push_back(number);
-            let ticket = lane.water.begin(object.key.clone());
-            let row = self.row(&object.key)?;
+            let mut old = KeyCensus::default();
+            let listed = object.listed().filter(|form| lane.looking.is_old(form));
+            listed.for_each(|form| old.take(&form.key));
+            let key = object.last_key().to_owned();
+            let ticket = lane.water.begin(Passing { key, old });
+            if self.ports.standing.passes_over(&object) {
+                self.pass_over(number, ticket, StreamFigures::default());
+                continue;
+            }
+            let (told, row) = self.rows(&object)?;
             match listed_key::stream(&object.key).ok() {
-                Some(listed) if row != Row::Told => self.send(Begun {
+                Some(listed) if told != Row::Told => self.send(Begun {
                     lane: number,
                     ticket,
                     object,
                     stream: listed.name,
+                    row,
                     failed_at: None,
-                    is_expected: row == Row::Expected,
+                    is_expected: told == Row::Expected,
+                    is_missed: false,
                 }),
                 Some(_) => self.pass_over(number, ticket, StreamFigures::default()),
                 None => {
@@ -320,7 +386,7 @@ impl<'a> Run<'a> {
             stream: begun.stream.clone(),
             key: begun.object.key.clone(),
             ask: match self.pass {
-                Pass::First { ask_first: false } => Ask::Never,
+                Pass::First { ask_first: false, .. } | Pass::Last { asks: false, .. } => Ask::Never,
                 Pass::Last { .. } if !begun.is_expected => Ask::Only,
                 Pass::First { .. } | Pass::Last { .. } => Ask::First,
             },
@@ -346,13 +412,12 @@ impl<'a> Run<'a> {
 
     async fn see(&mut self, happened: Happened) -> Result<(), Halt> {
         match happened {
-            Happened::Listed(number, page) => {
-                let page = page?;
-                if let Some(lane) = self.lanes.get_mut(&number) {
-                    lane.take(page, |object| self.pass.looks_at(object));
-                }
-                Ok(())
+            Happened::Listed(number, listed) => {
+                let listed = listed?;
+                self.ports.standing.looked_at_one();
+                self.take(number, listed).await
             }
+            Happened::LookedFor(begun, page) => self.is_gone(begun, &page?).await,
             Happened::Saved(number, saved) => {
                 if let Some(lane) = self.lanes.get_mut(&number) {
                     lane.is_saving = false;
@@ -383,6 +448,7 @@ impl<'a> Run<'a> {
 }
 
 mod lanes;
+mod named;
 mod outcome;
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::listed_key::is_folder_marker;
 use super::progress::{FeedProgress, Progress, SourceProgress, Stage};
 use crate::feed::{Feed, SourceName};
+use crate::ports::archive::ListedObject;
 use crate::ports::restore_state::{EventFigures, StreamFigures};
 
 /// Clones share it.
@@ -51,8 +53,20 @@ impl Standing {
         change(&mut self.0.borrow_mut())
     }
 
+    /// One more page, or object.
+    pub(super) fn looked_at_one(&self) {
+        self.update(|progress| progress.looked_at += 1);
+    }
+
     pub(super) fn enter(&self, stage: Stage) {
         self.update(|progress| progress.stage = stage);
+    }
+
+    /// Whether it is the mark of a folder, which is passed over; counts it.
+    pub(super) fn passes_over(&self, object: &ListedObject) -> bool {
+        let is_marker = is_folder_marker(object);
+        self.update(|progress| progress.folder_markers += u64::from(is_marker));
+        is_marker
     }
 
     pub(super) fn source(&self, source: &SourceName, change: impl FnOnce(&mut SourceProgress)) {

@@ -13,7 +13,6 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sha2::Digest;
 
 pub use self::unpacking::Leftover;
 use self::unpacking::{Step, Unpacking};
@@ -23,6 +22,7 @@ use crate::fault_point::{self, FaultPoint};
 use crate::ports::archive::{Archive, Store};
 use crate::ports::bucket::ByteStream;
 use crate::ports::target::Target;
+use crate::restore::hashing::{HashBench, StreamHash};
 use crate::retry::RetryPolicy;
 use crate::stop::StopFlag;
 use crate::stream_id::{Sha256, StreamId};
@@ -42,6 +42,8 @@ pub struct StreamRestorePorts {
     pub target: Rc<dyn Target>,
     /// What one stream leaves to the next.
     pub leftover: Leftover,
+    /// Where all workers hash.
+    pub hashes: HashBench,
 }
 
 /// What holds for all streams.
@@ -163,6 +165,7 @@ async fn transfer(
         unpacking: Unpacking::of_length(object.length(), &ports.leftover),
         object,
         held_back: None,
+        hash: Some(ports.hashes.begin()),
         key: key.to_owned(),
         id: id.clone(),
         sent: Rc::clone(&sent),
@@ -199,7 +202,9 @@ struct Sent {
 struct Unpacked {
     object: Box<dyn ByteStream>,
     unpacking: Unpacking,
-    held_back: Option<(Bytes, sha2::Sha256)>,
+    held_back: Option<Bytes>,
+    /// Of all that was made; `None` at the end.
+    hash: Option<StreamHash>,
     key: String,
     id: StreamId,
     sent: Rc<RefCell<Sent>>,
@@ -215,25 +220,19 @@ impl ByteStream for Unpacked {
     async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
         loop {
             let next = self.next().await?;
-            let (before, mut hash) = match self.held_back.take() {
-                Some((before, hash)) => (Some(before), hash),
-                None if self.sent.borrow().complete => return Ok(None),
-                None => (None, sha2::Sha256::default()),
+            let Some(mut hash) = self.hash.take() else {
+                return Ok(None);
             };
-            match next {
-                Some(next) => {
-                    hash.update(&next);
-                    self.sent.borrow_mut().bytes += next.len() as u64;
-                    self.held_back = Some((next, hash));
-                    if before.is_some() {
-                        return Ok(before);
-                    }
-                }
-                None => {
-                    self.verify(Sha256::from_bytes(hash.finalize().into()))?;
-                    self.sent.borrow_mut().complete = true;
-                    return Ok(before);
-                }
+            let Some(next) = next else {
+                self.verify(hash.finish())?;
+                self.sent.borrow_mut().complete = true;
+                return Ok(self.held_back.take());
+            };
+            hash.take(next.clone());
+            self.hash = Some(hash);
+            self.sent.borrow_mut().bytes += next.len() as u64;
+            if let Some(before) = self.held_back.replace(next) {
+                return Ok(Some(before));
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::avro::cursor::Cursor;
 use crate::avro::walk::walk_event;
 use crate::fault::Fault;
 use crate::feed::{Feed, Model};
+use crate::ports::archive::Store;
 use crate::ports::bucket::ByteStream;
 use crate::ports::target::{Published, Received, Refused, Target};
 use crate::stream_id::{Sha256, StreamId};
@@ -28,6 +29,8 @@ pub enum TargetCall {
     Upload,
     /// [`Target::exists`]; its target is the stream.
     Exists,
+    /// [`Target::probe`]; its target is `streams` or `events`.
+    Probe,
 }
 
 /// An event as it arrived.
@@ -84,6 +87,7 @@ struct Held {
     streams: HashMap<StreamId, u64>,
     uploads: Vec<StreamId>,
     says: HashMap<StreamId, Received>,
+    claims_all: bool,
 }
 
 impl Default for FakeTarget {
@@ -95,6 +99,7 @@ impl Default for FakeTarget {
             streams: HashMap::new(),
             uploads: Vec::new(),
             says: HashMap::new(),
+            claims_all: false,
         };
         Self {
             calls: Calls::default(),
@@ -156,6 +161,11 @@ impl FakeTarget {
     /// Has a stream of this size already.
     pub fn hold(&self, stream: &StreamId, size: u64) {
         lock(&self.held).streams.insert(stream.clone(), size);
+    }
+
+    /// Says of every stream that it has it, as what stands before a dispatcher may.
+    pub fn claim_all(&self, claims: bool) {
+        lock(&self.held).claims_all = claims;
     }
 
     /// Says that it received this, whatever it is sent as `stream`.
@@ -289,8 +299,19 @@ impl Target for FakeTarget {
         Ok(said.unwrap_or(Received { sha256, size }))
     }
 
+    async fn probe(&self, sent: Store) -> Result<(), Fault> {
+        let target = match sent {
+            Store::Streams => "streams",
+            Store::Events => "events",
+        };
+        self.calls.make(TargetCall::Probe, &target, || Ok(())).await
+    }
+
     async fn exists(&self, stream: &StreamId) -> Result<bool, Fault> {
-        let has = || Ok(lock(&self.held).streams.contains_key(stream));
+        let has = || {
+            let held = lock(&self.held);
+            Ok(held.claims_all || held.streams.contains_key(stream))
+        };
         self.calls.make(TargetCall::Exists, stream, has).await
     }
 }

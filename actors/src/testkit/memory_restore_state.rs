@@ -14,7 +14,7 @@ use crate::feed::Feed;
 use crate::ports::archive::Store;
 use crate::ports::restore_state::{
     BundleDone, DeadLetter, EventFigures, LaneMark, LaneName, LetterPlace, RestoreChange, RestoreId,
-    RestoreState, Unfinished,
+    RestoreState, Route, Unfinished,
 };
 use crate::ports::state::StateFault;
 use crate::timestamp::Timestamp;
@@ -45,6 +45,7 @@ pub struct MemoryRestoreState {
 #[derive(Clone)]
 struct Begun {
     name: String,
+    route: Route,
     is_finished: bool,
 }
 
@@ -77,6 +78,8 @@ fn place(letter: &DeadLetter) -> LetterPlace {
     // What follows the key always has the same length: no two letters have the same place.
     place.extend([0, u8::from(letter.event.is_some())]);
     place.extend(letter.event.unwrap_or(0).to_be_bytes());
+    let route = letter.route.iter();
+    place.extend(route.flat_map(|route| format!("{}\0{}", route.bucket, route.target).into_bytes()));
     LetterPlace(place)
 }
 
@@ -153,6 +156,10 @@ impl MemoryRestoreState {
         )
     }
 
+    fn route(&self) -> Option<Route> {
+        lock(&self.begun).as_ref().map(|begun| begun.route.clone())
+    }
+
     fn begin_now(&self, id: &RestoreId, from_start: bool, now: Timestamp) -> Result<Unfinished, StateFault> {
         let unfinished = self.with(|rows| {
             if from_start {
@@ -171,6 +178,7 @@ impl MemoryRestoreState {
         })?;
         *lock(&self.begun) = Some(Begun {
             name: name(id),
+            route: id.route(),
             is_finished: false,
         });
         Ok(unfinished)
@@ -191,7 +199,8 @@ impl MemoryRestoreState {
                 } = done;
                 restore.done.insert((feed, timestamp, key, size), figures);
             }),
-            RestoreChange::GivenUp(letter, event) => self.with(|rows| {
+            RestoreChange::GivenUp(mut letter, event) => self.with(|rows| {
+                letter.route = letter.route.or_else(|| self.route());
                 rows.give_up(letter, event);
                 Ok(())
             }),
@@ -311,6 +320,19 @@ impl RestoreState for MemoryRestoreState {
             Ok(letters
                 .map(|(place, (letter, _))| (place.clone(), letter.clone()))
                 .collect())
+        })
+    }
+
+    fn letters_of(&self, store: Store, key: &str) -> Result<Vec<DeadLetter>, StateFault> {
+        let Some(route) = self.route() else {
+            return Ok(Vec::new());
+        };
+        self.with(|rows| {
+            let letters = rows.letters.values().map(|(letter, _)| letter);
+            let of_it = letters.filter(|letter| {
+                letter.store == store && letter.key == key && letter.route.as_ref() == Some(&route)
+            });
+            Ok(of_it.cloned().collect())
         })
     }
 

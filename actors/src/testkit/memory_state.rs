@@ -12,8 +12,9 @@ use super::lock;
 use super::state_rows::Rows;
 use crate::feed::Feed;
 use crate::ports::state::{
-    BatchRow, Change, FailedStream, LocalState, MissingStream, NamedStreams, OpenUpload, PendingStream,
-    PullMark, PutBack, Revived, SealedBundle, StateCounts, StateFault, SuspectFeed, SuspectSpan,
+    BatchRow, Change, FailedStream, FeedTimes, LocalState, MissingStream, NamedStreams, OpenUpload,
+    PendingStream, PullMark, PutBack, Revived, SealedBundle, StateCounts, StateFault, SuspectFeed,
+    SuspectSpan,
 };
 use crate::stream_id::StreamId;
 use crate::timestamp::Timestamp;
@@ -114,11 +115,12 @@ impl fmt::Display for ChangeName<'_> {
         f.write_str(match self.0 {
             Change::PullMarked(_) => "PullMarked",
             Change::PullEnded(..) => "PullEnded",
-            Change::BatchJournaled(_) => "BatchJournaled",
+            Change::BatchJournaled(..) => "BatchJournaled",
+            Change::PullsNoted(_) => "PullsNoted",
             Change::PullSuspected(_) => "PullSuspected",
             Change::StreamsNamed(..) => "StreamsNamed",
             Change::BundleSealed(_) => "BundleSealed",
-            Change::BundleWritten(_) => "BundleWritten",
+            Change::BundleWritten(..) => "BundleWritten",
             Change::BatchRemoved(..) => "BatchRemoved",
             Change::StreamStored(_) => "StreamStored",
             Change::StreamMissing(..) => "StreamMissing",
@@ -178,6 +180,10 @@ impl LocalState for MemoryState {
 
     fn sealed(&self) -> Result<Vec<SealedBundle>, StateFault> {
         self.read("sealed", |rows| rows.sealed.values().cloned().collect())
+    }
+
+    fn feed_times(&self) -> Result<Vec<FeedTimes>, StateFault> {
+        self.read("feed_times", |rows| rows.times.values().cloned().collect())
     }
 
     fn pending_from(&self, from: u64, limit: usize) -> Result<Vec<PendingStream>, StateFault> {

@@ -6,8 +6,9 @@ use std::ops::Bound;
 use crate::feed::Feed;
 use crate::object_key::BundleKey;
 use crate::ports::state::{
-    BatchRow, Change, FailedStream, MISSING_REST, MissingStream, NamedStreams, OpenUpload, PendingStream,
-    PullMark, PutBack, Revived, SealedBundle, StateCounts, SuspectFeed, SuspectPull, SuspectSpan,
+    BatchRow, Change, FailedStream, FeedTimes, MISSING_REST, MissingStream, NamedStreams, OpenUpload,
+    PendingStream, PullMark, PutBack, Revived, SealedBundle, StateCounts, SuspectFeed, SuspectPull,
+    SuspectSpan,
 };
 use crate::stream_id::StreamId;
 use crate::timestamp::Timestamp;
@@ -19,6 +20,7 @@ pub(super) struct Rows {
     pub(super) marks: BTreeMap<Feed, PullMark>,
     pub(super) batches: BTreeMap<(Feed, u64), BatchRow>,
     pub(super) sealed: BTreeMap<Feed, SealedBundle>,
+    pub(super) times: BTreeMap<Feed, FeedTimes>,
     pub(super) pending: BTreeMap<u64, PendingStream>,
     tickets: HashMap<StreamId, u64>,
     last_ticket: u64,
@@ -46,7 +48,8 @@ impl Rows {
                 self.marks.remove(&feed);
             }
             Change::PullSuspected(pull) => self.suspect(pull),
-            Change::BatchJournaled(row) => {
+            Change::BatchJournaled(row, now) => {
+                self.times_of(&row.file.feed).event = Some(now);
                 if self
                     .marks
                     .get(&row.file.feed)
@@ -56,6 +59,11 @@ impl Rows {
                 }
                 self.batches.insert((row.file.feed.clone(), row.file.seq), row);
             }
+            Change::PullsNoted(feeds) => {
+                for pulls in &feeds {
+                    self.times_of(&pulls.feed).take(pulls);
+                }
+            }
             Change::StreamsNamed(feed, seq) => {
                 if let Some(row) = self.batches.get_mut(&(feed, seq)) {
                     row.streams_named = true;
@@ -64,7 +72,7 @@ impl Rows {
             Change::BundleSealed(bundle) => {
                 self.sealed.insert(bundle.key.feed().clone(), bundle);
             }
-            Change::BundleWritten(key) => self.bundle_written(&key),
+            Change::BundleWritten(key, now) => self.bundle_written(&key, now),
             Change::BatchRemoved(feed, seq) => {
                 self.batches.remove(&(feed, seq));
             }
@@ -165,7 +173,12 @@ impl Rows {
         feeds
     }
 
-    fn bundle_written(&mut self, key: &BundleKey) {
+    fn times_of(&mut self, feed: &Feed) -> &mut FeedTimes {
+        let times = self.times.entry(feed.clone());
+        times.or_insert_with(|| FeedTimes::unknown(feed.clone()))
+    }
+
+    fn bundle_written(&mut self, key: &BundleKey, now: Timestamp) {
         if self
             .sealed
             .get(key.feed())
@@ -173,6 +186,7 @@ impl Rows {
         {
             return;
         }
+        self.times_of(key.feed()).bundle = Some(now);
         for member in self
             .sealed
             .remove(key.feed())

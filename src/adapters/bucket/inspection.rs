@@ -63,7 +63,7 @@ impl BucketInspector {
     /// Opens nothing yet; for the runtime that calls it.
     ///
     /// # Errors
-    /// The certificates that are to be trusted cannot be read.
+    /// What certificates, or proxies, the environment names is of no use.
     pub fn new(config: S3Config) -> Result<Self, Fault> {
         S3::new(config, Progress::default()).map(|s3| Self { s3 })
     }

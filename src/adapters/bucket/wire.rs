@@ -11,17 +11,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actors::stream_worker::progress::Progress;
-use hyper::client::HttpConnector;
-use hyper::header::{HeaderName, HeaderValue};
-use hyper::{Body, Client, HeaderMap, Method, Request, Response};
-use hyper_tls::{HttpsConnector, TrustError, client_config};
+use hyper::header::{HeaderName, HeaderValue, PROXY_AUTHORIZATION};
+use hyper::{Body, Client, HeaderMap, Method, Request, Response, Uri};
+use hyper_tls::{HttpsConnector, client_config};
 use rusoto_core::request::{DispatchSignedRequest, DispatchSignedRequestFuture, HttpResponse};
 use rusoto_core::signature::{SignedRequest, SignedRequestPayload};
 use rusoto_core::{ByteStream, HttpDispatchError};
 
 use super::body::{counted, read_whole, streamed};
+use super::connection::BucketConnector;
 use super::xml::{disarmed, is_whole};
-use crate::adapters::http::{HttpTimeouts, excerpt};
+use crate::adapters::http::{HttpTimeouts, Route, excerpt};
+use crate::settings::Proxies;
 
 /// The headers that rusoto gets to see.
 const UNDERSTOOD: [&str; 10] = [
@@ -45,22 +46,25 @@ const COMPLETION_PATIENCE: u32 = 4;
 
 /// The HTTP client below rusoto.
 pub(super) struct BucketHttp {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: HyperClient,
+    proxies: Arc<Proxies>,
     timeouts: HttpTimeouts,
     progress: Progress,
 }
 
 impl BucketHttp {
-    pub(super) fn new(timeouts: HttpTimeouts, progress: Progress) -> Result<Self, TrustError> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(timeouts.connect));
+    /// # Errors
+    /// What certificates, or proxies, the environment names is of no use.
+    pub(super) fn new(timeouts: HttpTimeouts, progress: Progress) -> Result<Self, String> {
+        let tls = client_config().map_err(|error| error.to_string())?;
+        let proxies = Proxies::of_process().map_err(|faults| faults.to_string())?;
+        let connector = BucketConnector::new(proxies.clone(), timeouts.connect);
         let client = Client::builder()
             .pool_idle_timeout(LONGEST_REST)
-            .build(HttpsConnector::from((tcp, client_config()?)));
+            .build(HttpsConnector::from((connector, tls)));
         Ok(Self {
             client,
+            proxies,
             timeouts,
             progress,
         })
@@ -69,25 +73,27 @@ impl BucketHttp {
 
 impl DispatchSignedRequest for BucketHttp {
     fn dispatch(&self, request: SignedRequest, _: Option<Duration>) -> DispatchSignedRequestFuture {
-        let client = self.client.clone();
+        let (client, proxies) = (self.client.clone(), self.proxies.clone());
         let (timeouts, progress) = (self.timeouts, self.progress.clone());
         Box::pin(async move {
-            let answer = dispatch(client, timeouts, &progress, request).await;
+            let answer = dispatch(client, &proxies, timeouts, &progress, request).await;
             progress.step();
             answer.map_err(HttpDispatchError::new)
         })
     }
 }
 
-type HyperClient = Client<HttpsConnector<HttpConnector>, Body>;
+type HyperClient = Client<HttpsConnector<BucketConnector>, Body>;
 
 async fn dispatch(
     client: HyperClient,
+    proxies: &Proxies,
     timeouts: HttpTimeouts,
     progress: &Progress,
     request: SignedRequest,
 ) -> Result<HttpResponse, String> {
-    let outgoing = Outgoing::of(request)?;
+    let mut outgoing = Outgoing::of(request)?;
+    let proxy = outgoing.comes_by(proxies)?;
     // The runtime learns of connections that were closed while nothing ran on this thread.
     tokio::task::yield_now().await;
     let answer = match outgoing.send(&client, timeouts, progress).await {
@@ -97,13 +103,25 @@ async fn dispatch(
         other => other,
     };
     let answer = answer.map_err(NoAnswer::text)?;
+    if let Some(route) = proxy.filter(|_| is_of_proxy(&answer)) {
+        return Err(route.answered(answer.status()).to_string());
+    }
     received(&outgoing, answer, timeouts.chunk).await
+}
+
+/// Whether an answer to a whole URL is that of the proxy itself. Every answer of S3 has an id.
+fn is_of_proxy(answer: &Response<Body>) -> bool {
+    match answer.status().as_u16() {
+        407 => true,
+        502..=504 => !answer.headers().contains_key("x-amz-request-id"),
+        _ => false,
+    }
 }
 
 /// A request that can be sent more than once.
 struct Outgoing {
     method: Method,
-    url: String,
+    url: Uri,
     headers: HeaderMap,
     content: bytes::Bytes,
 }
@@ -155,10 +173,26 @@ impl Outgoing {
         };
         Ok(Self {
             method,
-            url,
+            url: url.parse().map_err(|error| format!("{url}: {error}"))?,
             headers,
             content,
         })
+    }
+
+    /// The proxy that is asked for the whole URL, if that is the way; it is told who asks.
+    fn comes_by(&mut self, proxies: &Proxies) -> Result<Option<Route>, String> {
+        let route = match self.url.scheme_str() {
+            Some("http") => Route::of(proxies, &self.url),
+            _ => None,
+        };
+        let authorization = route.as_ref().and_then(|route| route.proxy().authorization());
+        if let Some(authorization) = authorization {
+            let value = HeaderValue::from_str(authorization.reveal());
+            let mut value = value.map_err(|_| "the proxy's password cannot be sent".to_owned())?;
+            value.set_sensitive(true);
+            self.headers.insert(PROXY_AUTHORIZATION, value);
+        }
+        Ok(route)
     }
 
     fn is_idempotent(&self) -> bool {
@@ -167,12 +201,13 @@ impl Outgoing {
 
     /// Whether the body of a success is an object, not XML.
     fn is_for_object(&self) -> bool {
-        self.method == Method::GET && !self.url.contains('?')
+        self.method == Method::GET && self.url.query().is_none()
     }
 
     /// Whether a success is read by our own parser, which knows what is whole: a page is long, and parsed once.
     fn is_listing(&self) -> bool {
-        self.method == Method::GET && self.url.contains("list-type=2")
+        let query = self.url.query().unwrap_or_default();
+        self.method == Method::GET && query.contains("list-type=2")
     }
 
     async fn send(
@@ -184,7 +219,7 @@ impl Outgoing {
         let sent = Arc::new(AtomicU64::new(0));
         let mut request = Request::builder()
             .method(self.method.clone())
-            .uri(&self.url)
+            .uri(self.url.clone())
             .body(counted(self.content.clone(), sent.clone()))
             .map_err(|error| NoAnswer::Other(error.to_string()))?;
         *request.headers_mut() = self.headers.clone();
@@ -291,3 +326,6 @@ fn understood(headers: &HeaderMap) -> HeaderMap<String> {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,18 +7,29 @@
 //! that came early. A connection with an [`EarlyAnswer`] does look: once the server has answered, it takes whatever
 //! else is written without sending it, so that awc gets to reading. Below TLS what is readable need not be an answer;
 //! there it looks only when nothing can be sent any more.
+//!
+//! Where there is a proxy on the way, the connection is a tunnel through it, to an `http://` dispatcher too: a proxy that
+//! is asked for whole URLs may send a GET again by itself, or answer it from memory, and a pull that is sent again loses
+//! events without a trace.
 
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use actix_rt::net::{ActixStream, Ready, TcpStream};
-use actix_service::{Service, ServiceExt};
+use actix_service::Service;
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection, Connector};
 use awc::http::Uri;
+use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
+
+use crate::adapters::http::{ProxyFault, Route};
+use crate::settings::Proxies;
 
 /// The most that is read at once, and so what a connection in use may hold.
 const STEP: usize = 64 * 1024;
@@ -34,20 +45,69 @@ impl EarlyAnswer {
     }
 }
 
-/// Opens such connections.
-pub(super) fn connector(
-    early: Option<EarlyAnswer>,
-) -> impl Service<ConnectInfo<Uri>, Response = Connection<Uri, Buffered>, Error = ConnectError> + Clone {
-    let tcp = Connector::default().service();
-    ServiceExt::<ConnectInfo<Uri>>::map(tcp, move |opened: Connection<Uri, TcpStream>| {
-        let (tcp, asked) = opened.into_parts();
-        let early = early.clone().map(|answer| Early {
-            answer,
-            readable_is_answer: asked.scheme_str() == Some("http"),
-            broken: None,
-        });
-        Connection::new(asked, Buffered::new(tcp, early))
-    })
+/// Opens such connections, each within `patience`.
+#[derive(Clone)]
+pub(super) struct Dialer {
+    pub(super) proxies: Arc<Proxies>,
+    pub(super) patience: Duration,
+    pub(super) early: Option<EarlyAnswer>,
+}
+
+impl Service<ConnectInfo<Uri>> for Dialer {
+    type Response = Connection<Uri, Buffered>;
+    type Error = ConnectError;
+    type Future = LocalBoxFuture<'static, Result<Self::Response, ConnectError>>;
+
+    actix_service::always_ready!();
+
+    fn call(&self, asked: ConnectInfo<Uri>) -> Self::Future {
+        let dialer = self.clone();
+        Box::pin(async move {
+            let url = asked.request().clone();
+            let tcp = dialer.dial(&url, asked).await?;
+            let early = dialer.early.map(|answer| Early {
+                answer,
+                readable_is_answer: url.scheme_str() == Some("http"),
+                broken: None,
+            });
+            Ok(Connection::new(url, Buffered::new(tcp, early)))
+        })
+    }
+}
+
+impl Dialer {
+    async fn dial(&self, url: &Uri, asked: ConnectInfo<Uri>) -> Result<TcpStream, ConnectError> {
+        let route = Route::of(&self.proxies, url);
+        let dialling = async {
+            match &route {
+                None => connect(asked).await,
+                Some(route) => tunnel(route)
+                    .await
+                    .map_err(|fault| ConnectError::Io(fault.into())),
+            }
+        };
+        match (timeout(self.patience, dialling).await, &route) {
+            (Ok(dialled), _) => dialled,
+            (Err(_), Some(route)) => Err(ConnectError::Io(route.late(self.patience).into())),
+            (Err(_), None) => {
+                let text = format!("not within {:.1?}", self.patience);
+                Err(ConnectError::Io(io::Error::new(io::ErrorKind::TimedOut, text)))
+            }
+        }
+    }
+}
+
+async fn connect(to: ConnectInfo<Uri>) -> Result<TcpStream, ConnectError> {
+    let connected = Connector::default().service().call(to).await?;
+    Ok(connected.into_parts().0)
+}
+
+async fn tunnel(route: &Route) -> Result<TcpStream, ProxyFault> {
+    let proxy = ConnectInfo::new(route.proxy_url()?);
+    let connected = connect(proxy).await;
+    let mut tcp = connected.map_err(|error| route.broken(awc::error::ConnectError::from(error)))?;
+    route.open(&mut tcp).await?;
+    Ok(tcp)
 }
 
 /// How a connection looks out for an early answer.

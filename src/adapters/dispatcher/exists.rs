@@ -1,4 +1,4 @@
-//! Whether the dispatcher has a binary.
+//! Whether the dispatcher has a binary. A web page is no answer.
 
 use actors::fault::Fault;
 use actors::stream_id::StreamId;
@@ -21,6 +21,10 @@ pub(super) async fn exists(at: &Place, stream: &StreamId) -> Result<bool, Fault>
     let response = sent.map_err(|error| Fault::transient(EXISTS, &target, error.text))?;
     let answer = Answer::of(response, at.timeouts.chunk, EXISTS, &target);
     match answer.status {
+        // What asks for a login, or stands in for a service that is away, answers so to everything.
+        200 if answer.content_type.contains("html") => {
+            Err(answer.transient("200 with a web page: it is not the dispatcher that answers"))
+        }
         200 => Ok(true),
         404 => Ok(false),
         _ => Err(answer.into_fault().await),

@@ -26,17 +26,17 @@ const FILTERED: &str = "ErrorStringEnumAllEventsFiltered";
 /// How the dispatcher's words begin when it could not give Kafka all that it wanted to.
 const SUBMITTED: &str = "successfully submitted ";
 
-/// What is said when Kafka is not there: no fault of any event, and nothing to look for one by.
-const KAFKA_AWAY: [&str; 9] = [
-    "client has run out of available brokers",
-    "circuit breaker is open",
-    "broker not connected",
-    "i/o timeout",
-    "connection refused",
-    "connection reset by peer",
-    "in-sync replicas",
-    "leadership election",
-    "not the leader",
+/// What is said of one event that cannot be given to Kafka, whatever becomes of the others. Whatever else stands there
+/// are words of Kafka or its client (no such topic, a full disk, no rights, a time limit, nobody there), and no list of
+/// those is ever complete: they say nothing about an event, and there is nothing to look for one by.
+const OF_ONE_EVENT: [&str; 6] = [
+    "message too large for kafka",
+    "message had no length after avro conversion",
+    "unable to marshal produced event",
+    "missing mandatory source or event fields",
+    // The limits of Kafka and of its client, where they are lower than the dispatcher's own.
+    "message was too large, server rejected it",
+    "message larger than configured producer.maxmessagebytes",
 ];
 
 pub(super) async fn publish(at: &Place, feed: &Feed, bulk: Bytes) -> Result<Published, Fault> {
@@ -130,26 +130,37 @@ fn understood(status: u16, said: &Said) -> Result<Published, FaultKind> {
         400 | 422 if said.own => Ok(Published::NotTaken {
             reason: said.text.clone(),
         }),
-        500 if is_partial(&said.detail) => Ok(Published::NotProduced {
+        500 if blames_events(&said.detail) => Ok(Published::NotProduced {
             reason: said.text.clone(),
         }),
         status => Err(kind_of_write(status)),
     }
 }
 
-/// Whether it says how many events Kafka was given, and that for the others it was not Kafka that was away.
-fn is_partial(detail: &str) -> bool {
+/// Whether it says how many events Kafka was given, and of each of the others that it is the event's own fault. An event
+/// may be printed in its reason, with whatever is in it: where there are as many reasons as events, what is no reason is
+/// passed over.
+fn blames_events(detail: &str) -> bool {
     let Some((_, counts)) = detail.split_once(SUBMITTED) else {
         return false;
     };
-    let Some((counts, errors)) = counts.split_once(" events") else {
+    let Some((counts, reasons)) = counts.split_once(" events") else {
         return false;
     };
+    let count = |text: &str| text.parse::<u64>().ok();
     let counts = counts.split_once('/');
-    let is_count = |text: &str| text.parse::<u64>().is_ok();
-    let errors = errors.to_ascii_lowercase();
-    counts.is_some_and(|(submitted, of)| is_count(submitted) && is_count(of))
-        && !KAFKA_AWAY.iter().any(|words| errors.contains(words))
+    let Some((Some(submitted), Some(of))) = counts.map(|(submitted, of)| (count(submitted), count(of)))
+    else {
+        return false;
+    };
+    let reasons = reasons.to_ascii_lowercase();
+    let is_of_one = |reason: &&str| OF_ONE_EVENT.iter().any(|words| reason.contains(words));
+    let reasons = reasons.strip_suffix(";\n").unwrap_or(&reasons);
+    let reasons = || reasons.split(";\n");
+    let blamed = reasons().filter(is_of_one).count();
+    of.checked_sub(submitted).is_some_and(|failed| {
+        failed > 0 && blamed > 0 && (blamed as u64 >= failed || blamed == reasons().count())
+    })
 }
 
 /// The list `name:count,…` in a detail.
@@ -226,28 +237,60 @@ mod tests {
         assert_eq!(listed("filters a:1]"), None);
     }
 
+    /// A detail of the dispatcher, with these reasons.
+    fn detail(counts: &str, reasons: &[&str]) -> String {
+        let reasons: String = reasons.iter().map(|reason| format!("{reason};\n")).collect();
+        format!(
+            "successfully submitted {counts} events with the failed events providing the following errors: {reasons}"
+        )
+    }
+
     #[test]
-    fn kafka_that_is_away_is_no_fault_of_the_events() {
-        for (detail, expected) in [
-            (
-                "successfully submitted 18/20 events with the failed events providing the following errors: message too large for kafka: 4001647 vs 3145728 bytes;\n",
-                true,
-            ),
-            ("successfully submitted 0/1 events: x", true),
-            (
-                "successfully submitted 0/20 events with the failed events providing the following errors: kafka: client has run out of available brokers to talk to: EOF;\n",
-                false,
-            ),
-            (
-                "successfully submitted 19/20 events with the failed events providing the following errors: kafka server: There is no leader for this topic-partition as we are in the middle of a leadership election;\n",
-                false,
-            ),
-            ("successfully submitted many events", false),
-            ("successfully submitted 1/ events", false),
-            ("fetch failed", false),
-            ("", false),
+    fn only_what_is_said_of_one_event_is_its_fault() {
+        for reason in [
+            "message too large for kafka: 4001647 vs 3145728 bytes",
+            "message had no length after avro conversion: &{6 abc}",
+            "some: unable to marshal produced event &{6 of;\ntwo lines}",
+            "missing mandatory source or event fields",
+            "kafka server: Message was too large, server rejected it to avoid allocation error",
+            "kafka: invalid configuration (Attempt to produce message larger than configured Producer.MaxMessageBytes: 2 > 1)",
         ] {
-            assert_eq!(is_partial(detail), expected, "{detail}");
+            assert!(blames_events(&detail("19/20", &[reason])), "{reason}");
+        }
+        let large = "message too large for kafka: 4001647 vs 3145728 bytes";
+        assert!(blames_events(&detail("18/20", &[large, large])));
+        assert!(blames_events(&detail("298/300", &[large])));
+    }
+
+    #[test]
+    fn whatever_else_kafka_and_its_client_say_is_no_fault_of_the_events() {
+        let large = "message too large for kafka: 4001647 vs 3145728 bytes";
+        for reason in [
+            "kafka: client has run out of available brokers to talk to: EOF",
+            "kafka server: There is no leader for this topic-partition as we are in the middle of a leadership election",
+            "kafka server: Request exceeded the user-specified time limit in the request",
+            "kafka server: Request was for a topic or partition that does not exist on this broker",
+            "kafka server: Unexpected (unknown?) server error",
+            "kafka server: The client is not authorized to access this topic",
+            "kafka server: Disk error when trying to access log file on the disk",
+            "EOF",
+            "write tcp 10.0.0.1:9->10.0.0.2:9092: write: broken pipe",
+            "dial tcp: lookup kafka: no such host",
+            "",
+            "what nobody has seen yet",
+        ] {
+            assert!(!blames_events(&detail("0/1", &[reason])), "{reason}");
+            assert!(!blames_events(&detail("18/20", &[large, reason])), "{reason}");
+        }
+        for detail in [
+            "successfully submitted many events: message too large for kafka",
+            "successfully submitted 1/ events: message too large for kafka",
+            "successfully submitted 2/1 events: message too large for kafka",
+            "successfully submitted 1/1 events: message too large for kafka",
+            "fetch failed: message too large for kafka",
+            "",
+        ] {
+            assert!(!blames_events(detail), "{detail}");
         }
     }
 
@@ -256,7 +299,7 @@ mod tests {
         fn no_detail_makes_it_panic_and_no_list_counts_for_more_than_its_digits_say(
             detail in "(filters \\[|successfully submitted |[a-z]|[0-9]{1,22}|[:,/\\]\\[ ]|\\], with | events){0,20}"
         ) {
-            let _ = is_partial(&detail);
+            let _ = blames_events(&detail);
             if let Some(list) = listed(&detail) {
                 let digits: Vec<u64> = list.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect();
                 let most = digits.iter().fold(0u64, |sum, n| sum.saturating_add(*n));

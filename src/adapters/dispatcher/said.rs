@@ -1,6 +1,7 @@
 //! What the dispatcher says about a status that is not a success.
 
 use actors::fault::FaultKind;
+use serde_json::{Map, Value};
 
 use crate::adapters::http::{excerpt, is_transient_status, without_credentials};
 
@@ -21,18 +22,42 @@ pub(super) struct Said {
     pub(super) filters: Option<String>,
 }
 
-#[derive(Default, serde::Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 struct ErrorBody {
     title: Option<String>,
     detail: Option<String>,
     error_enum: Option<String>,
-    error_params: Option<serde_json::Value>,
+    error_params: Option<Value>,
+}
+
+impl ErrorBody {
+    /// The dispatcher's own words: an object with one of its fields, all of which are text, or with nothing at all.
+    /// `{"message":"…"}`, or a `status` that is a number, are those of a gateway in between.
+    fn of(body: &[u8]) -> Option<Self> {
+        let mut fields: Map<String, Value> = serde_json::from_slice(body).ok()?;
+        let (nothing, mut texts) = (fields.is_empty(), 0);
+        let mut text = |name: &str| match fields.remove(name) {
+            Some(Value::String(text)) => {
+                texts += 1;
+                Some(Some(text))
+            }
+            None | Some(Value::Null) => Some(None),
+            Some(_) => None,
+        };
+        text("status")?;
+        let (title, detail, error_enum) = (text("title")?, text("detail")?, text("error_enum")?);
+        (nothing || texts > 0).then(|| Self {
+            title,
+            detail,
+            error_enum,
+            error_params: fields.remove("error_params"),
+        })
+    }
 }
 
 impl Said {
     pub(super) fn parse(body: &[u8]) -> Self {
-        let Ok(error) = serde_json::from_slice::<ErrorBody>(body) else {
+        let Some(error) = ErrorBody::of(body) else {
             return Self {
                 text: excerpt(body),
                 own: false,
@@ -97,6 +122,36 @@ mod tests {
         assert_eq!(Said::parse(b"{}").text, "{}");
         let page = Said::parse(b"<html>404</html>");
         assert_eq!((page.text.as_str(), page.own), ("<html>404</html>", false));
+    }
+
+    #[test]
+    fn json_of_something_in_between_is_not_the_dispatchers_own() {
+        for own in [
+            "{}",
+            r#"{"status":"400"}"#,
+            r#"{"title":"bad request"}"#,
+            r#"{"detail":"bad request","message":"x"}"#,
+            r#"{"error_enum":"ErrorStringEnumUnset","detail":null}"#,
+        ] {
+            assert!(Said::parse(own.as_bytes()).own, "{own}");
+        }
+        for other in [
+            r#"{"message":"no Route matched with those values"}"#,
+            r#"{"error":"Bad Request","status":400,"path":"/api/v2/event"}"#,
+            r#"{"type":"about:blank","title":"Not Found","status":404}"#,
+            r#"{"title":null,"detail":null}"#,
+            r#"{"error_params":{"filters":"a:1"}}"#,
+            r#"["status"]"#,
+            r#""status""#,
+            "null",
+        ] {
+            let said = Said::parse(other.as_bytes());
+            assert!(
+                !said.own && said.text.contains(other.trim_matches('"')),
+                "{other}"
+            );
+            assert_eq!(said.kind(404), FaultKind::Transient, "{other}");
+        }
     }
 
     #[test]

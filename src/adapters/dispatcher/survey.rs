@@ -30,17 +30,10 @@ pub struct RootAnswer {
     pub content_type: String,
 }
 
-impl AwcDispatcher {
-    /// What `/` answers at the URL for events, or at that for streams.
-    ///
+impl RootAnswer {
     /// # Errors
-    /// There is no answer, or it is no 200.
-    pub async fn root(&self, of_streams: bool) -> Result<RootAnswer, Fault> {
-        let base = match of_streams {
-            true => &self.target.streams,
-            false => &self.target.events,
-        };
-        let mut answer = self.ask_root(base).await?;
+    /// It breaks off, or is no 200.
+    pub(super) async fn of(mut answer: Answer) -> Result<Self, Fault> {
         if answer.status != 200 {
             return Err(answer.into_fault().await);
         }
@@ -51,10 +44,29 @@ impl AwcDispatcher {
                 break;
             }
         }
-        Ok(RootAnswer {
+        Ok(Self {
             text: excerpt(&body),
             content_type: answer.content_type,
         })
+    }
+
+    /// Whether it is what the dispatcher says of itself.
+    pub fn is_of_a_dispatcher(&self) -> bool {
+        self.text.contains("Azul Dispatcher")
+    }
+}
+
+impl AwcDispatcher {
+    /// What `/` answers at the URL for events, or at that for streams.
+    ///
+    /// # Errors
+    /// There is no answer, or it is no 200.
+    pub async fn root(&self, of_streams: bool) -> Result<RootAnswer, Fault> {
+        let base = match of_streams {
+            true => &self.target.streams,
+            false => &self.target.events,
+        };
+        RootAnswer::of(self.ask_root(base).await?).await
     }
 
     pub(super) async fn ask_root(&self, base: &Url) -> Result<Answer, Fault> {

@@ -7,6 +7,7 @@ use actors::fault::Fault;
 use actors::fault_point::hurried;
 use actors::feed::Feed;
 use actors::ports::ByteStream;
+use actors::ports::archive::Store;
 use actors::ports::target::{Published, Received, Target};
 use actors::stream_id::StreamId;
 use actors::stream_worker::progress::Progress;
@@ -16,9 +17,9 @@ use bytes::Bytes;
 use url::Url;
 
 use super::connection::EarlyAnswer;
-use super::{client, exists, publish, upload};
+use super::{client, exists, probe, publish, upload};
 use crate::adapters::http::{HttpTimeouts, install_tls_provider};
-use crate::settings::BaseUrl;
+use crate::settings::{BaseUrl, Proxies};
 
 /// Where the dispatcher is, and for which backup it is written to.
 #[derive(Clone, Debug)]
@@ -59,7 +60,7 @@ impl TargetConfig {
 /// * Binaries smaller than that are taken into memory, are sent with a `Content-Length`, and share connections that
 ///   are kept alive. One that turns out to be closed is replaced at once, once, by one of their own.
 /// * An upload whose content fails has either not begun, or ends without its terminating chunk.
-/// * A 200 is believed only if it says what a success says.
+/// * A 200 is believed only if it says what a success says; one that is a web page never.
 ///
 /// awc's client is not `Send`: it is made on the thread that uses it.
 pub struct AwcTarget {
@@ -77,12 +78,13 @@ pub(super) struct Place {
     /// Its connections are kept alive.
     pub(super) kept: Client,
     tls: Arc<rustls::ClientConfig>,
+    proxies: Arc<Proxies>,
 }
 
 impl Place {
     /// A client for one request, on a connection of its own.
     pub(super) fn alone(&self, early: &EarlyAnswer) -> Client {
-        client(&self.timeouts, &self.tls, Some(early.clone()))
+        client(&self.timeouts, &self.tls, &self.proxies, Some(early.clone()))
     }
 }
 
@@ -90,7 +92,7 @@ impl AwcTarget {
     /// Opens nothing yet; for the thread that calls it.
     ///
     /// # Errors
-    /// The certificates that are to be trusted cannot be read.
+    /// What certificates, or proxies, the environment names is of no use.
     pub fn new(config: TargetConfig) -> Result<Self, Fault> {
         Self::noting(config, Progress::default())
     }
@@ -107,15 +109,18 @@ impl AwcTarget {
         };
         let tls = hyper_tls::client_config()
             .map_err(|error| Fault::rejected(SETUP, config.events.as_str(), error))?;
+        let proxies =
+            Proxies::of_process().map_err(|faults| Fault::rejected(SETUP, config.events.as_str(), faults))?;
         let at = Place {
             events: base(&config.events)?,
             streams: base(&config.streams)?,
-            kept: client(&config.timeouts, &tls, None),
+            kept: client(&config.timeouts, &tls, &proxies, None),
             backup_id: config.backup_id,
             timeouts: config.timeouts,
             published: config.published,
             progress,
             tls,
+            proxies,
         };
         Ok(Self { at })
     }
@@ -133,6 +138,12 @@ impl Target for AwcTarget {
         let received = upload::upload(&self.at, stream, content).await;
         self.at.progress.step();
         received
+    }
+
+    async fn probe(&self, sent: Store) -> Result<(), Fault> {
+        let probed = probe::probe(&self.at, sent).await;
+        self.at.progress.step();
+        probed
     }
 
     async fn exists(&self, stream: &StreamId) -> Result<bool, Fault> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use actors::fault_point::FaultPoint;
 use actors::feed::Feed;
-use actors::ports::restore_state::{EventFigures, LaneMark, RestoreChange, RestoreId, Unfinished};
+use actors::ports::restore_state::{EventFigures, LaneMark, RestoreChange, RestoreId, Route, Unfinished};
 use actors::ports::state::StateFault;
 use actors::timestamp::Timestamp;
 
@@ -39,6 +39,7 @@ struct Begun {
     /// The key of its row.
     key: Vec<u8>,
     run: u64,
+    route: Arc<Route>,
     is_finished: bool,
 }
 
@@ -64,8 +65,8 @@ pub struct Memory {
 pub struct Told {
     /// The restore that has begun, and is not finished.
     pub(super) run: Option<u64>,
-    /// Whether any has begun, finished or not.
-    pub(super) has_begun: bool,
+    /// Of the one that has begun, finished or not.
+    pub(super) route: Option<Arc<Route>>,
     pub(super) sums: Arc<Sums>,
     pub(super) letters: u64,
 }
@@ -95,6 +96,11 @@ impl Memory {
     fn current(&self) -> Option<u64> {
         let begun = self.begun.as_ref().filter(|begun| !begun.is_finished);
         begun.map(|begun| begun.run)
+    }
+
+    /// The route of the restore that has begun, finished or not.
+    pub(super) fn route(&self) -> Option<&Arc<Route>> {
+        self.begun.as_ref().map(|begun| &begun.route)
     }
 
     /// The run of the restore that has begun.
@@ -202,7 +208,7 @@ impl Ledger for Memory {
     fn told(&self) -> Told {
         Told {
             run: self.current(),
-            has_begun: self.begun.is_some(),
+            route: self.route().cloned(),
             sums: self.sums.clone(),
             letters: self.counts.letters,
         }
@@ -288,6 +294,7 @@ impl<T: Table> Writing<'_, T> {
         self.memory.begun = Some(Begun {
             key,
             run: row.run,
+            route: Arc::new(row.id.route()),
             is_finished: false,
         });
         Ok(row.unfinished)

@@ -6,11 +6,11 @@
 //! | `restore/{hash}` | a restore that is not finished, and the number of its run |
 //! | `lane/{run}/{lane}` | how far a lane has come |
 //! | `bundle/{run}/{feed}/{position}` | done bundles from this position on |
-//! | `letter/{store}/{key}\0{event}` | a dead letter |
+//! | `letter/{store}/{key}\0{event}{route}` | a dead letter; the route is a hash, and nothing in those of earlier versions |
 
 use actors::feed::Feed;
 use actors::ports::archive::Store;
-use actors::ports::restore_state::{DeadLetter, RestoreId};
+use actors::ports::restore_state::{DeadLetter, RestoreId, Route};
 use sha2::{Digest, Sha256};
 
 use super::bundles::Position;
@@ -26,12 +26,18 @@ pub(super) const LETTERS: Kind = Kind("letter");
 pub(super) type Range = (Vec<u8>, Vec<u8>);
 
 pub(super) fn restore(id: &RestoreId) -> Vec<u8> {
+    RESTORES.key(&hex::encode(hash([&*id.bucket, &*id.target, &*id.selection])))
+}
+
+fn hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> [u8; 16] {
     let mut hash = Sha256::new();
-    for part in [&id.bucket, &id.target, &id.selection] {
+    for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    RESTORES.key(&hex::encode(&hash.finalize()[..16]))
+    let mut short = [0; 16];
+    short.copy_from_slice(&hash.finalize()[..16]);
+    short
 }
 
 /// All rows of a kind that belong to one run.
@@ -81,16 +87,29 @@ pub(super) fn bundles_of(key: &[u8]) -> Option<(Feed, Position)> {
     Some((feed.parse().ok()?, Position(position.try_into().ok()?)))
 }
 
-/// Sorts by store, key and event. What follows the key always has the same length, so no two letters share a key
-/// whatever the text.
-pub(super) fn letter(letter: &DeadLetter) -> Vec<u8> {
-    let store = match letter.store {
+fn letters_of_key(store: Store, key: &str) -> Vec<u8> {
+    let store = match store {
         Store::Streams => 0,
         Store::Events => 1,
     };
-    let mut key = LETTERS.key(&format!("{store}/{}\0", letter.key));
+    LETTERS.key(&format!("{store}/{key}\0"))
+}
+
+/// Sorts by store, key, event and route. What follows the key always has the same length, so no two letters of a route
+/// share a key whatever the text.
+pub(super) fn letter(letter: &DeadLetter) -> Vec<u8> {
+    let mut key = letters_of_key(letter.store, &letter.key);
     key.push(letter.event.is_some().into());
-    numbered(key, letter.event.unwrap_or(0))
+    let mut key = numbered(key, letter.event.unwrap_or(0));
+    if let Some(Route { bucket, target }) = &letter.route {
+        key.extend_from_slice(&hash([&**bucket, &**target]));
+    }
+    key
+}
+
+/// Where all letters of an object lie, and perhaps some of others whose keys begin like its.
+pub(super) fn letters_of(store: Store, key: &str) -> Range {
+    prefix_range(letters_of_key(store, key))
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use crate::adapters::state::table::Table;
 
 impl<T: Table> Writing<'_, T> {
     pub(super) fn give_up(&mut self, mut letter: DeadLetter, event: Option<Bytes>) -> Result<(), StateFault> {
+        let route = self.memory.route();
+        letter.route = letter.route.or_else(|| route.map(|route| (**route).clone()));
         let key = keys::letter(&letter);
         let known: Option<LetterRow> = rows::get(self.table, &key)?;
         let event = event.filter(|event| !event.is_empty());

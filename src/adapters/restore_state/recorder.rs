@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use actors::feed::Feed;
+use actors::ports::archive::Store as Bucket;
 use actors::ports::restore_state::{
     DeadLetter, EventFigures, LaneMark, LaneName, LetterPlace, RestoreChange, RestoreId, RestoreState,
     Unfinished,
@@ -86,7 +87,9 @@ impl<T: Table> RestoreState for RestoreRecorder<T> {
         // Told here already: a request that the writer refuses would cost the others of its group.
         match change {
             RestoreChange::LaneReached(..) | RestoreChange::BundleDone(_) => self.run().map(drop)?,
-            RestoreChange::Finished if !self.rows.told(|told| told.has_begun) => return Err(none_begun()),
+            RestoreChange::Finished if self.rows.told(|told| told.route.is_none()) => {
+                return Err(none_begun());
+            }
             _ => {}
         }
         self.rows
@@ -150,6 +153,19 @@ impl<T: Table> RestoreState for RestoreRecorder<T> {
                 Ok((LetterPlace(key), letter))
             });
             letters.collect()
+        })
+    }
+
+    fn letters_of(&self, store: Bucket, key: &str) -> Result<Vec<DeadLetter>, StateFault> {
+        let Some(route) = self.rows.told(|told| told.route.clone()) else {
+            return Ok(Vec::new());
+        };
+        let range = keys::letters_of(store, key);
+        self.rows.read(|table| {
+            let letters = rows::range::<LetterRow>(table, range);
+            let is_of_it = |letter: &LetterRow| letter.key == key && letter.route.as_ref() == Some(&*route);
+            let of_it = letters.filter(|letter| letter.as_ref().map_or(true, is_of_it));
+            of_it.collect()
         })
     }
 

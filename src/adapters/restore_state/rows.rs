@@ -96,3 +96,40 @@ pub(super) fn decode_bundles(key: &[u8], value: &[u8]) -> Result<BundlesRow, Sta
             StateFault::Broken(format!("the row `{key}` cannot be read"))
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::restore_state::keys;
+    use crate::adapters::state::rows;
+    use actors::ports::archive::Store;
+    use actors::ports::restore_state::Route;
+    use actors::timestamp::Timestamp;
+
+    #[test]
+    fn a_letter_of_an_earlier_version_is_read_and_lies_where_it_lay() {
+        let letter = DeadLetter {
+            store: Store::Events,
+            key: "a/binary/mapped/b".to_owned(),
+            event: Some(3),
+            route: None,
+            kafka_key: None,
+            reason: "refused".to_owned(),
+            attempts: 1,
+            since: Timestamp::from_micros(5),
+            event_bytes: 0,
+        };
+        let mut row = serde_json::to_value(&letter).unwrap();
+        row.as_object_mut().unwrap().remove("route").unwrap();
+        let read: LetterRow = rows::decode(b"letter", row.to_string().as_bytes()).unwrap();
+        assert_eq!(read, letter);
+        let old = b"letter/1/a/binary/mapped/b\0\x01\0\0\0\0\0\0\0\x03";
+        assert_eq!(keys::letter(&read), old);
+        let route = Some(Route {
+            bucket: "b".to_owned(),
+            target: "t".to_owned(),
+        });
+        let new = keys::letter(&DeadLetter { route, ..letter });
+        assert!(new.starts_with(old) && new.len() == old.len() + 16);
+    }
+}

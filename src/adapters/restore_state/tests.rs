@@ -100,6 +100,8 @@ fn letter(event: u64) -> DeadLetter {
         store: Bucket::Events,
         key: "samples/binary/sourced/bundle".to_owned(),
         event: Some(event),
+        // Its own, not that of whichever restore has begun.
+        route: Some(id(0).route()),
         kafka_key: None,
         reason: "refused".to_owned(),
         attempts: 1,
@@ -137,7 +139,14 @@ fn step() -> impl Strategy<Value = Step> {
             ..StreamFigures::default()
         };
         let key = format!("key {restored}");
-        RestoreChange::LaneReached(format!("lane {lane}"), LaneMark { key, figures })
+        RestoreChange::LaneReached(
+            format!("lane {lane}"),
+            LaneMark {
+                key,
+                figures,
+                ..LaneMark::default()
+            },
+        )
     });
     let given_up = (0..3_u64, proptest::option::of("[a-c]{1,4}"))
         .prop_map(|(event, bytes)| RestoreChange::GivenUp(letter(event), bytes.map(Bytes::from)));

@@ -1,5 +1,7 @@
 //! How many rows there are of each kind. Written down when the state is closed in good order, and held against what
-//! the next start finds: sled has been seen to lose rows out of the middle of a damaged file without a word.
+//! the next start finds: sled has been seen to lose rows out of the middle of a damaged file without a word. The times of
+//! feeds are not among them: nothing depends on them, and earlier versions, which may work on the state in between, do
+//! not count them.
 
 use std::fmt::Write;
 

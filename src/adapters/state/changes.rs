@@ -9,8 +9,10 @@ use std::sync::Arc;
 use actors::feed::Feed;
 use actors::object_key::BundleKey;
 use actors::ports::state::{
-    BatchRow, Change, SealedBundle, StateCounts, StateFault, SuspectFeed, SuspectPull, SuspectSpan,
+    BatchRow, Change, FeedPulls, FeedTimes, SealedBundle, StateCounts, StateFault, SuspectFeed, SuspectPull,
+    SuspectSpan,
 };
+use actors::timestamp::Timestamp;
 use serde::Serialize;
 
 use super::census::Census;
@@ -166,13 +168,15 @@ impl<T: Table> Changes<'_, T> {
                 self.remove(&keys::mark(&feed)).map(drop)
             }
             Change::PullSuspected(suspect) => self.suspect(suspect),
-            Change::BatchJournaled(row) => {
+            Change::BatchJournaled(row, now) => {
                 self.put(&keys::batch(&row.file.feed, row.file.seq), &row)?;
+                self.note_time(&row.file.feed, |times| times.event = Some(now))?;
                 self.remove_mark_of(&row)
             }
+            Change::PullsNoted(feeds) => self.pulls_noted(&feeds),
             Change::StreamsNamed(feed, seq) => self.change_batch(&feed, seq, |row| row.streams_named = true),
             Change::BundleSealed(bundle) => self.put(&keys::seal(bundle.key.feed()), &bundle),
-            Change::BundleWritten(key) => self.bundle_written(&key),
+            Change::BundleWritten(key, now) => self.bundle_written(&key, now),
             Change::BatchRemoved(feed, seq) => self.remove(&keys::batch(&feed, seq)).map(drop),
             Change::StreamStored(stream) => self.stream_stored(&stream),
             Change::StreamMissing(stream, now) => self.stream_missing(stream, now),
@@ -245,10 +249,36 @@ impl<T: Table> Changes<'_, T> {
         self.put(&key, &row)
     }
 
-    fn bundle_written(&mut self, key: &BundleKey) -> Result<(), StateFault> {
+    /// In the same group as the fact, so that it costs no sync of its own.
+    fn note_time(&mut self, feed: &Feed, note: impl FnOnce(&mut FeedTimes)) -> Result<(), StateFault> {
+        let mut times = self.times_of(feed)?;
+        note(&mut times);
+        self.put(&keys::times(feed), &times)
+    }
+
+    fn pulls_noted(&mut self, feeds: &[FeedPulls]) -> Result<(), StateFault> {
+        for pulls in feeds {
+            let mut times = self.times_of(&pulls.feed)?;
+            if times.take(pulls) {
+                self.put(&keys::times(&pulls.feed), &times)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn times_of(&self, feed: &Feed) -> Result<FeedTimes, StateFault> {
+        let times: Option<FeedTimes> = rows::get(self.table, &keys::times(feed))?;
+        Ok(times.unwrap_or_else(|| FeedTimes::unknown(feed.clone())))
+    }
+
+    fn bundle_written(&mut self, key: &BundleKey, now: Timestamp) -> Result<(), StateFault> {
         let sealed: Option<SealedBundle> = rows::get(self.table, &keys::seal(key.feed()))?;
         match sealed.filter(|sealed| sealed.key == *key) {
-            Some(sealed) => self.take_members(&sealed),
+            Some(sealed) => {
+                // First, for `mend` does not know when it was.
+                self.note_time(key.feed(), |times| times.bundle = Some(now))?;
+                self.take_members(&sealed)
+            }
             None => Ok(()),
         }
     }

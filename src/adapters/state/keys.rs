@@ -8,6 +8,7 @@
 //! | `mark/{feed}` | a pull is outstanding |
 //! | `batch/{feed}/{seq}` | a journaled batch |
 //! | `seal/{feed}` | a sealed bundle |
+//! | `times/{feed}` | when the feed last had an event, a bundle and a pull, and since when it has been behind |
 //! | `queue/{ticket}` | a pending stream |
 //! | `stream/{stream}` | the ticket of a pending stream |
 //! | `missing/{stream}`, `failed/{stream}` | a stream that is missing, or set aside |
@@ -36,6 +37,7 @@ pub struct Kind(pub &'static str);
 pub(super) const MARKS: Kind = Kind("mark");
 pub(super) const BATCHES: Kind = Kind("batch");
 pub(super) const SEALS: Kind = Kind("seal");
+pub(super) const TIMES: Kind = Kind("times");
 pub(super) const QUEUE: Kind = Kind("queue");
 pub(super) const STREAMS: Kind = Kind("stream");
 pub(super) const MISSING: Kind = Kind("missing");
@@ -80,6 +82,10 @@ pub(super) fn batch(feed: &Feed, seq: u64) -> Vec<u8> {
 
 pub(super) fn seal(feed: &Feed) -> Vec<u8> {
     SEALS.key(&feed.to_string())
+}
+
+pub(super) fn times(feed: &Feed) -> Vec<u8> {
+    TIMES.key(&feed.to_string())
 }
 
 pub(super) fn queue(ticket: u64) -> Vec<u8> {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use actors::feed::Feed;
 use actors::ports::state::{
-    BatchRow, Change, FailedStream, LocalState, MissingStream, NamedStreams, OpenUpload, PendingStream,
-    PullMark, PutBack, Revived, SealedBundle, StateCounts, StateFault, SuspectFeed, SuspectSpan,
+    BatchRow, Change, FailedStream, FeedTimes, LocalState, MissingStream, NamedStreams, OpenUpload,
+    PendingStream, PullMark, PutBack, Revived, SealedBundle, StateCounts, StateFault, SuspectFeed,
+    SuspectSpan,
 };
 use actors::stream_id::StreamId;
 use actors::timestamp::Timestamp;
@@ -249,6 +250,10 @@ impl<T: Table> LocalState for Recorder<T> {
 
     fn sealed(&self) -> Result<Vec<SealedBundle>, StateFault> {
         self.read(|table| rows::all(table, keys::SEALS))
+    }
+
+    fn feed_times(&self) -> Result<Vec<FeedTimes>, StateFault> {
+        self.read(rows::feed_times)
     }
 
     fn pending_from(&self, from: u64, limit: usize) -> Result<Vec<PendingStream>, StateFault> {

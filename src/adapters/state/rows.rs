@@ -1,7 +1,9 @@
 //! Rows as the port knows them, out of a table.
 
 use actors::feed::Feed;
-use actors::ports::state::{BatchRow, FailedStream, MissingStream, PendingStream, StateFault, SuspectSpan};
+use actors::ports::state::{
+    BatchRow, FailedStream, FeedTimes, MissingStream, PendingStream, StateFault, SuspectSpan,
+};
 use actors::stream_id::StreamId;
 use actors::timestamp::Timestamp;
 use serde::Serialize;
@@ -60,6 +62,13 @@ pub(super) fn batches(table: &impl Table) -> Result<Vec<BatchRow>, StateFault> {
     let mut rows: Vec<BatchRow> = all(table, keys::BATCHES)?;
     // The keys follow the text of the feed, which is another order.
     rows.sort_by(|a, b| a.file.cmp(&b.file));
+    Ok(rows)
+}
+
+/// When each feed last had an event, a bundle and a pull, and since when it has been behind; by feed.
+pub(super) fn feed_times(table: &impl Table) -> Result<Vec<FeedTimes>, StateFault> {
+    let mut rows: Vec<FeedTimes> = all(table, keys::TIMES)?;
+    rows.sort_by(|a, b| a.feed.cmp(&b.feed));
     Ok(rows)
 }
 

@@ -18,6 +18,10 @@ pub(super) struct Row {
     /// Which of its events, counted from 0; nothing for the whole object.
     event: Option<u64>,
     kafka_key: Option<String>,
+    /// From where it was to be put back; nothing where that is not known.
+    bucket: Option<String>,
+    /// To where.
+    target: Option<String>,
     /// When it was given up last.
     since: String,
     /// How often it was tried.
@@ -35,6 +39,8 @@ impl Row {
             key: letter.key.clone(),
             event: letter.event,
             kafka_key: letter.kafka_key.clone(),
+            bucket: letter.route.as_ref().map(|route| route.bucket.clone()),
+            target: letter.route.as_ref().map(|route| route.target.clone()),
             since: Timestamp::from_micros(since - since.rem_euclid(1_000_000)).to_string(),
             attempts: letter.attempts,
             reason: letter.reason.clone(),

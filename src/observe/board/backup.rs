@@ -6,15 +6,13 @@ use actors::board::feed::FeedFigures;
 use actors::board::{Board, Tally};
 use actors::feed::{Feed, SourceName};
 use actors::journal_room::JournalRoom;
-use actors::ports::state::StateCounts;
+use actors::ports::state::{StateCounts, SuspectFeed};
 use actors::statistics::Statistics;
 use actors::supervisor::Pulse;
 use actors::timestamp::Timestamp;
 
-use super::{Process, RenderMetrics, render_metrics};
-use crate::adapters::metered::Meter;
+use super::{Process, ProcessBoard};
 use crate::adapters::volume::Look;
-use crate::observe::Source;
 use crate::observe::snapshot::{BackupStanding, Doing, FeedStatus, JournalStatus, Snapshot, StreamBacklog};
 
 /// The bytes that an answer needs at least; where there is no room for so many, nothing is pulled.
@@ -38,6 +36,8 @@ struct Backlog {
     /// Before that nothing is known: zeros would be a lie.
     is_counted: bool,
     counts: StateCounts,
+    /// Those in the spans that `counts` has.
+    suspect_pulls: u64,
     journal: JournalStatus,
     /// What was put aside leaves no room in the journal.
     is_blocked: bool,
@@ -77,35 +77,25 @@ impl BackupBoard {
         Arc::clone(&self.0.statistics)
     }
 
-    /// Where requests are noted.
-    pub fn meter(&self) -> &Meter {
-        &self.0.process.meter
-    }
-
-    /// Local state is open.
-    pub fn state_opened(&self) {
-        self.0.process.reached(|start| start.opened = true);
-    }
-
-    /// All feeds have started.
-    pub fn feeds_started(&self) {
-        self.0.process.reached(|start| start.begun = true);
-    }
-
-    /// A signal came before that.
-    pub fn start_given_up(&self) {
-        self.0.process.reached(|start| start.given_up = true);
-    }
-
     /// So much waits.
     pub fn counted(&self, counts: StateCounts, room: &JournalRoom) {
         let mut backlog = self.backlog();
         backlog.is_counted = true;
         backlog.counts = counts;
-        backlog.journal.bytes = room.used();
-        backlog.journal.max_bytes = room.most();
-        backlog.journal.aside_bytes = room.aside();
+        backlog.journal = JournalStatus {
+            bytes: room.used(),
+            reserved_bytes: room.reserved(),
+            aside_bytes: room.aside(),
+            taken_bytes: room.used() + room.reserved() + room.aside(),
+            max_bytes: room.most(),
+            ..backlog.journal
+        };
         backlog.is_blocked = room.is_blocked(SMALLEST_ANSWER);
+    }
+
+    /// These feeds have suspect pulls.
+    pub fn suspected(&self, feeds: &[SuspectFeed]) {
+        self.backlog().suspect_pulls = feeds.iter().map(|feed| feed.pulls).sum();
     }
 
     /// The disk has been looked at.
@@ -116,8 +106,17 @@ impl BackupBoard {
         backlog.shelf = shelf;
     }
 
-    /// How it stands now.
-    pub fn snapshot(&self) -> Snapshot {
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.0.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ProcessBoard for BackupBoard {
+    fn process(&self) -> &Process {
+        &self.0.process
+    }
+
+    fn snapshot(&self) -> Snapshot {
         let Shared {
             process,
             feeds,
@@ -133,23 +132,9 @@ impl BackupBoard {
             streams: backlog.streams(snapshot.taken),
             journal: backlog.journal.clone(),
             suspect_pulls: backlog.counts.suspect_pulls,
+            suspect_pulls_in_all: backlog.suspect_pulls,
         });
         snapshot
-    }
-
-    /// What takes snapshots of it.
-    pub fn source(&self) -> Source {
-        let board = self.clone();
-        Arc::new(move || board.snapshot())
-    }
-
-    /// What makes the text of its metrics.
-    pub fn metrics(&self) -> RenderMetrics {
-        render_metrics(self.source(), self.meter())
-    }
-
-    fn backlog(&self) -> MutexGuard<'_, Backlog> {
-        self.0.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

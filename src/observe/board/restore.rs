@@ -11,9 +11,7 @@ use actors::timestamp::Timestamp;
 use tokio::time::Instant;
 
 use super::pace::Pace;
-use super::{Process, RenderMetrics, render_metrics};
-use crate::adapters::metered::Meter;
-use crate::observe::Source;
+use super::{Process, ProcessBoard};
 use crate::observe::snapshot::{Doing, RestoreStanding, Snapshot};
 
 /// Where a restore shows how it stands. Clones share it; threads may differ.
@@ -30,9 +28,12 @@ struct Shared {
 struct Shown {
     progress: Progress,
     pace: Pace,
-    /// Objects that were done when it was last shown; `None` before the first time.
-    objects: Option<u64>,
+    /// Objects that were done, and pages and objects that had been looked at, when it was last shown; `None` before the
+    /// first time.
+    reached: Option<(u64, u64)>,
     last_progress: Option<Timestamp>,
+    /// Which start of this restore this is.
+    starts: Option<u32>,
     verdict: Option<String>,
 }
 
@@ -45,36 +46,21 @@ impl RestoreBoard {
         }))
     }
 
-    /// Where requests are noted.
-    pub fn meter(&self) -> &Meter {
-        &self.0.process.meter
-    }
-
-    /// Local state is open.
-    pub fn state_opened(&self) {
-        self.0.process.reached(|start| start.opened = true);
-    }
-
-    /// The restore has begun.
-    pub fn begun(&self) {
-        self.0.process.reached(|start| start.begun = true);
-    }
-
-    /// A signal came before that.
-    pub fn start_given_up(&self) {
-        self.0.process.reached(|start| start.given_up = true);
-    }
-
     /// So far it has come.
     pub fn show(&self, progress: Progress) {
         let mut shown = self.shown();
         shown.pace.mark(bytes_done(&progress), Instant::now());
-        let objects = objects_done(&progress);
-        if shown.objects.is_some_and(|before| before != objects) {
+        let reached = (objects_done(&progress), progress.looked_at);
+        if shown.reached.is_some_and(|before| before != reached) {
             shown.last_progress = Some(Timestamp::now());
         }
-        shown.objects = Some(objects);
+        shown.reached = Some(reached);
         shown.progress = progress;
+    }
+
+    /// This is the first start of this restore, or a later one that goes on.
+    pub fn taken_up(&self, starts: u32) {
+        self.shown().starts = Some(starts);
     }
 
     /// It has ended, with this sentence.
@@ -82,8 +68,17 @@ impl RestoreBoard {
         self.shown().verdict = Some(verdict.to_string());
     }
 
-    /// How it stands now.
-    pub fn snapshot(&self) -> Snapshot {
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.0.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ProcessBoard for RestoreBoard {
+    fn process(&self) -> &Process {
+        &self.0.process
+    }
+
+    fn snapshot(&self) -> Snapshot {
         let shown = self.shown();
         let mut snapshot = self.0.process.snapshot(sources(&shown.progress));
         let bytes_done = bytes_done(&shown.progress);
@@ -94,26 +89,12 @@ impl RestoreBoard {
             bytes_total,
             eta_seconds: left.and_then(|left| shown.pace.seconds_for(left)),
             last_progress: shown.last_progress,
+            starts: shown.starts,
             dead_letters: shown.progress.given_up(),
             verdict: shown.verdict.clone(),
             progress: shown.progress.clone(),
         });
         snapshot
-    }
-
-    /// What takes snapshots of it.
-    pub fn source(&self) -> Source {
-        let board = self.clone();
-        Arc::new(move || board.snapshot())
-    }
-
-    /// What makes the text of its metrics.
-    pub fn metrics(&self) -> RenderMetrics {
-        render_metrics(self.source(), self.meter())
-    }
-
-    fn shown(&self) -> MutexGuard<'_, Shown> {
-        self.0.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -227,6 +208,32 @@ mod tests {
         assert_eq!((counted.dead_letters, counted.verdict), (1, None));
         board.ended(&"everything is back");
         assert_eq!(restored(&board).verdict.as_deref(), Some("everything is back"));
+    }
+
+    #[test]
+    fn a_last_pass_that_finds_nothing_to_do_makes_progress_as_long_as_it_lists_and_looks() {
+        let board = RestoreBoard::new("1", Pulse::default(), Tally::default());
+        let standing = standing();
+        board.show(standing.progress());
+        board.show(standing.progress());
+        assert_eq!(restored(&board).last_progress, None, "nothing moves");
+        standing.update(|progress| progress.looked_at += 1);
+        board.show(standing.progress());
+        let first = restored(&board).last_progress;
+        assert!(first.is_some());
+        board.show(standing.progress());
+        assert_eq!(restored(&board).last_progress, first, "it stands still");
+        standing.update(|progress| progress.looked_at += 1);
+        board.show(standing.progress());
+        assert!(restored(&board).last_progress > first);
+    }
+
+    #[test]
+    fn which_start_of_a_restore_it_is_is_told_once_local_state_says_so() {
+        let board = RestoreBoard::new("1", Pulse::default(), Tally::default());
+        assert_eq!(restored(&board).starts, None);
+        board.taken_up(3);
+        assert_eq!(restored(&board).starts, Some(3));
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! The names that dashboards of Azul know. They stay as they are, also where a counter lacks its `_total`.
 
+use std::collections::BTreeMap;
+
+use actors::board::feed::FeedWork;
+use actors::fault::FaultKind;
 use actors::restore::progress::Progress;
 use actors::statistics::SourceFigures;
 
-use super::feeds::{FeedLabels, told_feeds};
-use super::{Family, MOST_STREAMS, Series};
+use super::{Family, MOST_STREAMS, Series, ToldFeed};
 use crate::observe::snapshot::{Doing, Snapshot};
 
 pub(super) const FAMILIES: [Family; 8] = [
@@ -13,22 +16,25 @@ pub(super) const FAMILIES: [Family; 8] = [
         "What became of events and streams since the start, by source. events-ok: in the bucket; events-fail: answers \
          that could not be understood; streams-ok: in the bucket, stored now or found there; streams-missing: the \
          dispatcher does not have them; streams-fail: attempts that failed.",
-        |snapshot| stats(snapshot, Doing::Backup),
+        |scrape| stats(scrape.snapshot, Doing::Backup),
     ),
     Family::counter(
         "recovery_restore_stats",
         "What became of events and streams in all starts of this restore, by source. events-ok: taken by the \
          dispatcher, or filtered by it; events-fail: refused, or given up; streams-ok: verified in Azul; \
          streams-missing: gone from the bucket since they were listed; streams-fail: given up.",
-        |snapshot| stats(snapshot, Doing::Restore),
+        |scrape| stats(scrape.snapshot, Doing::Restore),
     ),
     Family::counter(
         "recovery_backup_object_error",
         "Requests to the bucket that failed, by the kind of fault; those that were repeated with success included.",
-        |snapshot| {
-            let errors = snapshot.object_errors.iter();
-            errors
-                .map(|(keyword, count)| Series::new(*count).with("keyword", keyword))
+        |scrape| {
+            let counts = from_zero(
+                FaultKind::ALL.map(FaultKind::as_str),
+                &scrape.snapshot.object_errors,
+            );
+            counts
+                .map(|(keyword, count)| Series::new(count).with("keyword", keyword))
                 .collect()
         },
     ),
@@ -36,26 +42,27 @@ pub(super) const FAMILIES: [Family; 8] = [
         "recovery_backup_events_error",
         "Faults of a feed, by what failed: pull, answer (could not be understood), journal, bundle, feed (it cannot go \
          on).",
-        |snapshot| {
-            let series = |(labels, feed): &(FeedLabels, _)| {
-                let errors = |feed: &crate::observe::snapshot::FeedStatus| feed.errors.clone();
-                let (source, event) = (labels.source.clone(), labels.event.clone());
-                errors(feed).into_iter().map(move |(keyword, count)| {
+        |scrape| {
+            let of_feed = |told: &ToldFeed<'_>| {
+                let counts = from_zero(FeedWork::ALL.map(FeedWork::as_str), &told.figures.errors);
+                let series = counts.map(|(keyword, count)| {
                     Series::new(count)
-                        .with("source", &source)
-                        .with("event", &event)
+                        .with("source", &told.source)
+                        .with("event", &told.event)
                         .with("keyword", keyword)
-                })
+                });
+                series.collect::<Vec<_>>()
             };
-            told_feeds(snapshot).iter().flat_map(series).collect()
+            scrape.feeds.iter().flat_map(of_feed).collect()
         },
     ),
     Family::gauge(
         "recovery_backup_stream_cant_be_backed_up",
         "1 for every stream that is set aside and not tried again by itself; at most 100 of them are told by name, see \
          azul_backup_failed_streams for their number.",
-        |snapshot| {
-            let names = snapshot
+        |scrape| {
+            let names = scrape
+                .snapshot
                 .backup
                 .iter()
                 .flat_map(|backup| &backup.streams.failed_names);
@@ -68,8 +75,8 @@ pub(super) const FAMILIES: [Family; 8] = [
     Family::gauge(
         "recovery_stream_restore_complete",
         "1 if all streams of the source have been gone through by this start of the restore, 0 if not.",
-        |snapshot| {
-            let sources = progress(snapshot)
+        |scrape| {
+            let sources = progress(scrape.snapshot)
                 .into_iter()
                 .flat_map(|progress| &progress.streams);
             sources
@@ -80,14 +87,25 @@ pub(super) const FAMILIES: [Family; 8] = [
     Family::gauge(
         "recovery_total_event_types_for_source",
         "Feeds of the source that are restored.",
-        |snapshot| feeds_per_source(snapshot, |_| true),
+        |scrape| feeds_per_source(scrape.snapshot, |_| true),
     ),
     Family::gauge(
         "recovery_completed_event_types_for_source",
         "Feeds of the source that this start of the restore has gone through.",
-        |snapshot| feeds_per_source(snapshot, |is_done| is_done),
+        |scrape| feeds_per_source(scrape.snapshot, |is_done| is_done),
     ),
 ];
+
+/// Counts by keyword, those that have not been counted yet included: `increase()` does not see a series that begins with
+/// its first event.
+fn from_zero<'a, const N: usize>(
+    keywords: [&'a str; N],
+    counts: &'a BTreeMap<String, u64>,
+) -> impl Iterator<Item = (&'a str, u64)> {
+    let mut all = BTreeMap::from(keywords.map(|keyword| (keyword, 0)));
+    all.extend(counts.iter().map(|(keyword, count)| (keyword.as_str(), *count)));
+    all.into_iter()
+}
 
 fn progress(snapshot: &Snapshot) -> Option<&Progress> {
     snapshot.restore.as_ref().map(|restore| &restore.progress)
@@ -111,7 +129,7 @@ fn stats(snapshot: &Snapshot, mode: Doing) -> Vec<Series> {
 }
 
 fn feeds_per_source(snapshot: &Snapshot, counts: fn(bool) -> bool) -> Vec<Series> {
-    let mut sources = std::collections::BTreeMap::<&str, u64>::new();
+    let mut sources = BTreeMap::<&str, u64>::new();
     for feed in progress(snapshot)
         .into_iter()
         .flat_map(|progress| &progress.feeds)

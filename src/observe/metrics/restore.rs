@@ -15,12 +15,12 @@ const STAGES: [(Stage, &str); 6] = [
     (Stage::Ended, "ended"),
 ];
 
-pub(super) const FAMILIES: [Family; 8] = [
+pub(super) const FAMILIES: [Family; 9] = [
     Family::gauge(
         "azul_backup_restore_stage",
         "1 for the stage that the restore is in, 0 for the others.",
-        |snapshot| {
-            let Some(restore) = &snapshot.restore else {
+        |scrape| {
+            let Some(restore) = &scrape.snapshot.restore else {
                 return Vec::new();
             };
             let series = |(stage, label)| Series::new(restore.progress.stage == stage).with("stage", label);
@@ -30,41 +30,47 @@ pub(super) const FAMILIES: [Family; 8] = [
     Family::gauge(
         "azul_backup_restore_objects_done",
         "Objects that have come to their fate in all starts of this restore, by source and kind (streams, bundles).",
-        |snapshot| objects(snapshot, |objects| Some(objects.done)),
+        |scrape| objects(scrape.snapshot, |objects| Some(objects.done)),
     ),
     Family::gauge(
-        "azul_backup_restore_objects_total",
+        "azul_backup_restore_objects_planned",
         "Objects there are, by source and kind (streams, bundles); absent until they are counted.",
-        |snapshot| objects(snapshot, |objects| objects.total),
+        |scrape| objects(scrape.snapshot, |objects| objects.total),
     ),
     Family::gauge(
         "azul_backup_restore_bytes_done",
         "Bytes of the objects that have come to their fate, as stored.",
-        |snapshot| restore(snapshot, |restore| Some(restore.bytes_done)),
+        |scrape| restore(scrape.snapshot, |restore| Some(restore.bytes_done)),
     ),
     Family::gauge(
-        "azul_backup_restore_bytes_total",
+        "azul_backup_restore_bytes_planned",
         "Bytes of all objects, as stored; absent until they are counted.",
-        |snapshot| restore(snapshot, |restore| restore.bytes_total),
+        |scrape| restore(scrape.snapshot, |restore| restore.bytes_total),
     ),
     Family::gauge(
         "azul_backup_restore_eta_seconds",
         "Seconds until the restore is done, at the rate of the last minutes; absent while nobody can tell.",
-        |snapshot| restore(snapshot, |restore| restore.eta_seconds),
+        |scrape| restore(scrape.snapshot, |restore| restore.eta_seconds),
     ),
     Family::gauge(
         "azul_backup_restore_last_progress_timestamp_seconds",
-        "When an object last came to its end, in seconds since 1970; before the first, when the process began.",
-        |snapshot| {
-            restore(snapshot, |restore| {
-                Some(restore.last_progress.unwrap_or(snapshot.started))
+        "When an object last came to its end or was looked at, or a page of the bucket was listed, in seconds since 1970; \
+         before the first, when the process began.",
+        |scrape| {
+            restore(scrape.snapshot, |restore| {
+                Some(restore.last_progress.unwrap_or(scrape.snapshot.started))
             })
         },
     ),
     Family::gauge(
+        "azul_backup_restore_starts",
+        "Which start of this restore this is, counted from 1: one that is stopped, or fails, is gone on with by the next.",
+        |scrape| restore(scrape.snapshot, |restore| restore.starts.map(u64::from)),
+    ),
+    Family::gauge(
         "azul_backup_restore_dead_letters",
         "Streams, events and bundles that could not be put back and are kept as dead letters.",
-        |snapshot| restore(snapshot, |restore| Some(restore.dead_letters)),
+        |scrape| restore(scrape.snapshot, |restore| Some(restore.dead_letters)),
     ),
 ];
 

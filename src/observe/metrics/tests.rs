@@ -13,6 +13,7 @@ use crate::observe::durations::Method;
 use crate::observe::snapshot::{
     BackupStanding, Doing, FeedStatus, JournalStatus, RestoreStanding, StreamBacklog,
 };
+use crate::observe::usage::Usage;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_800_000_000_000_000 + seconds * 1_000_000)
@@ -66,6 +67,13 @@ fn snapshot(mode: Doing) -> Snapshot {
         stage: "running".to_owned(),
         not_ready: Vec::new(),
         last_sign_of_life_seconds: Some(1.5),
+        process: Usage {
+            resident_bytes: Some(60 << 20),
+            virtual_bytes: Some(900 << 20),
+            cpu_seconds: Some(12.25),
+            open_files: Some(41),
+            max_open_files: Some(1024),
+        },
         sources: [("samples".to_owned(), figures)].into(),
         backup: None,
         restore: None,
@@ -98,12 +106,15 @@ fn backup() -> Snapshot {
             },
             journal: JournalStatus {
                 bytes: 5,
-                max_bytes: 6,
+                reserved_bytes: 11,
                 aside_bytes: 7,
+                taken_bytes: 23,
+                max_bytes: 6,
                 volume_free_bytes: Some(8),
                 volume_bytes: Some(9),
             },
             suspect_pulls: 10,
+            suspect_pulls_in_all: 14,
         }),
         ..snapshot(Doing::Backup)
     }
@@ -158,6 +169,7 @@ fn restore() -> Snapshot {
             bytes_total: Some(12),
             eta_seconds: Some(13.5),
             last_progress: Some(at(50)),
+            starts: Some(2),
             dead_letters: 14,
             verdict: None,
         }),
@@ -228,6 +240,20 @@ fn every_family_says_what_it_is_and_has_its_unit_in_its_help() {
     }
 }
 
+/// As `promtool check metrics` wants it, but for the names that dashboards of Azul know.
+#[test]
+fn a_counter_is_called_a_total_and_nothing_else_is() {
+    for family in FAMILIES.iter().copied().flatten() {
+        let is_counter = family.kind == MetricType::COUNTER;
+        let is_kept = is_counter && family.name.starts_with("recovery_");
+        assert!(
+            is_kept || family.name.ends_with("_total") == is_counter,
+            "{}",
+            family.name
+        );
+    }
+}
+
 #[test]
 fn what_is_not_known_has_no_series() {
     let mut start = snapshot(Doing::Backup);
@@ -239,6 +265,38 @@ fn what_is_not_known_has_no_series() {
         let mut series = text.lines().filter(|line| !line.starts_with('#'));
         assert!(!series.any(|line| line.contains(absent)), "{absent}: {text}");
     }
+}
+
+#[test]
+fn faults_are_counted_from_zero_on_so_that_the_first_one_is_seen() {
+    let mut snapshot = backup();
+    snapshot.object_errors.clear();
+    for feed in &mut snapshot.backup.as_mut().unwrap().feeds {
+        feed.errors.clear();
+    }
+    let zeros = |text: &str, name: &str| {
+        let lines = text.lines();
+        lines
+            .filter(|line| line.starts_with(name) && line.ends_with(" 0"))
+            .count()
+    };
+    let text = render(&snapshot, &Durations::default());
+    assert_eq!(
+        zeros(&text, "recovery_backup_object_error{"),
+        FaultKind::ALL.len()
+    );
+    let of_feeds = 2 * actors::board::feed::FeedWork::ALL.len();
+    assert_eq!(zeros(&text, "recovery_backup_events_error{"), of_feeds);
+    *snapshot.object_errors.entry("rejected".to_owned()).or_default() += 1;
+    let text = render(&snapshot, &Durations::default());
+    assert_eq!(
+        zeros(&text, "recovery_backup_object_error{"),
+        FaultKind::ALL.len() - 1
+    );
+    assert!(
+        text.contains("recovery_backup_object_error{keyword=\"rejected\"} 1\n"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -5,11 +5,11 @@ use actors::timestamp::Timestamp;
 use super::concerns::FULL_PERCENT;
 use super::html::Html;
 use super::words::{bytes, count, percent, seconds, some, span};
-use crate::observe::snapshot::{BackupStanding, FeedStatus, JournalStatus, StreamBacklog};
+use crate::observe::snapshot::{BackupStanding, FeedStatus, JournalStatus};
 
 pub(super) fn backup(html: &mut Html, backup: &BackupStanding, now: Timestamp) {
     feeds(html, &backup.feeds, now);
-    streams(html, &backup.streams, backup.suspect_pulls);
+    streams(html, backup);
     journal(html, &backup.journal);
 }
 
@@ -110,7 +110,8 @@ fn waiting(html: &mut Html, feed: &FeedStatus, now: Timestamp) {
     }
 }
 
-fn streams(html: &mut Html, streams: &StreamBacklog, suspect_pulls: u64) {
+fn streams(html: &mut Html, backup: &BackupStanding) {
+    let streams = &backup.streams;
     html.raw("<section id=\"streams\"><h2>Streams and losses</h2><dl>");
     html.raw("<div><dt>Waited for</dt><dd>")
         .text(count(streams.pending));
@@ -120,7 +121,8 @@ fn streams(html: &mut Html, streams: &StreamBacklog, suspect_pulls: u64) {
             .raw("</span>");
     }
     figure(html.raw("</dd></div>"), "Failed, set aside", streams.failed);
-    figure(html, "Suspect pulls", suspect_pulls);
+    figure(html, "Suspect pulls", backup.suspect_pulls_in_all);
+    figure(html, "Spans of time with suspect pulls", backup.suspect_pulls);
     html.raw("<div><dt>Missing at the dispatcher</dt><dd>")
         .text(count(streams.missing))
         .raw("</dd></div></dl>");
@@ -154,10 +156,15 @@ fn journal(html: &mut Html, journal: &JournalStatus) {
     html.raw("<section id=\"journal\"><h2>Local state</h2><dl>");
     bar(
         html,
-        "Journal: received, not yet in the bucket",
-        journal.bytes,
+        "Journal: received and not yet in the bucket, put aside, or reserved for pulls",
+        journal.taken_bytes,
         journal.max_bytes,
     );
+    if journal.reserved_bytes > 0 {
+        html.raw("<div><dt>Of it reserved for pulls under way</dt><dd>")
+            .text(bytes(journal.reserved_bytes))
+            .raw("</dd></div>");
+    }
     if let (Some(free), Some(whole)) = (journal.volume_free_bytes, journal.volume_bytes) {
         bar(html, "Volume, in use", whole.saturating_sub(free), whole);
     }

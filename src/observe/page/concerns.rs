@@ -78,7 +78,8 @@ fn of_backup(backup: &BackupStanding, snapshot: &Snapshot, concerns: &mut Vec<Co
 fn of_streams(
     BackupStanding {
         streams,
-        suspect_pulls,
+        suspect_pulls: spans,
+        suspect_pulls_in_all: pulls,
         ..
     }: &BackupStanding,
     concerns: &mut Vec<Concern>,
@@ -90,10 +91,10 @@ fn of_streams(
             "azul-backup failed-streams tells why; with --retry they are tried again.",
         ));
     }
-    if *suspect_pulls > 0 {
-        let pulls = some(*suspect_pulls, "pull", "pulls");
+    if *spans > 0 {
+        let (pulls, spans) = (some(*pulls, "pull", "pulls"), some(*spans, "span", "spans"));
         concerns.push(bad(
-            format!("May have cost events: {pulls}."),
+            format!("May have cost events: {pulls}, in {spans} of time."),
             "azul-backup suspect-pulls tells which feeds, and when.",
         ));
     }
@@ -130,10 +131,13 @@ fn of_feeds(feeds: &[FeedStatus], now: Timestamp, concerns: &mut Vec<Concern>) {
 }
 
 fn of_room(journal: &JournalStatus, concerns: &mut Vec<Concern>) {
-    let (held, most) = (journal.bytes, journal.max_bytes);
-    if most > 0 && percent(held, most) >= FULL_PERCENT {
+    let (taken, most) = (journal.taken_bytes, journal.max_bytes);
+    if most > 0 && percent(taken, most) >= FULL_PERCENT {
+        let (taken, most) = (bytes(taken), bytes(most));
         concerns.push(bad(
-            format!("The journal holds {} of {}.", bytes(held), bytes(most)),
+            format!(
+                "The journal holds {taken} of {most}, with what is put aside and what pulls have reserved."
+            ),
             "Feeds wait when it is full: is the bucket slow, or away?",
         ));
     }
@@ -163,12 +167,23 @@ fn of_restore(restore: &RestoreStanding, concerns: &mut Vec<Concern>) {
             "azul-backup dead-letters tells which, and why; with --retry they are tried again.",
         ));
     }
-    let (left_out, absent) = (restore.progress.left_out.len(), restore.progress.absent.len());
-    if left_out > 0 {
-        let sources = some(left_out as u64, "source", "sources");
-        let what = format!("In the bucket and not restored: {sources}.");
+    let left_behind = &restore.progress.left_behind;
+    let left = [
+        (left_behind.sources.len() as u64, "source", "sources"),
+        (
+            left_behind.folders.len() as u64,
+            "folder of no feed",
+            "folders of no feed",
+        ),
+        (left_behind.strays.count, "stray key", "stray keys"),
+    ];
+    let left = left.into_iter().filter(|(count, ..)| *count > 0);
+    let left: Vec<String> = left.map(|(count, one, many)| some(count, one, many)).collect();
+    if !left.is_empty() {
+        let what = format!("In the bucket and not restored: {}.", left.join(", "));
         concerns.push(notable(what, "They are listed below."));
     }
+    let absent = restore.progress.absent.len();
     if absent > 0 {
         let hashes = some(absent as u64, "hash", "hashes");
         let what = format!("Asked for, and in no source: {hashes}.");

@@ -185,16 +185,17 @@ fn feeds(html: &mut Html, feeds: &[FeedProgress]) {
 
 fn left_out(html: &mut Html, restore: &RestoreStanding) {
     let progress = &restore.progress;
-    if progress.left_out.is_empty() && progress.absent.is_empty() {
+    let left_behind = progress.left_behind.notes();
+    let count = left_behind.len() + progress.absent.len();
+    if count == 0 {
         return;
     }
     html.raw("<section id=\"left-out\"><h2>Not restored</h2><ul>");
-    let left_out = progress.left_out.iter().map(ToString::to_string);
     let absent = progress.absent.iter().cloned();
-    for line in left_out.chain(absent).take(MOST_ROWS) {
+    for line in left_behind.into_iter().chain(absent).take(MOST_ROWS) {
         html.raw("<li>").text(line).raw("</li>");
     }
-    let more = (progress.left_out.len() + progress.absent.len()).saturating_sub(MOST_ROWS);
+    let more = count.saturating_sub(MOST_ROWS);
     if more > 0 {
         html.raw("<li>and ").text(more).raw(" more</li>");
     }

@@ -3,7 +3,7 @@
 use actors::feed::SourceName;
 use actors::ports::restore_state::{EventFigures, StreamFigures, Unfinished};
 use actors::restore::plan::{LabelPlan, Odd};
-use actors::restore::progress::{LeftOut, LeftOutBecause};
+use actors::restore::progress::{LeftBehind, LeftOut, LeftOutBecause};
 
 use super::super::resume::Checkpoints;
 use super::*;
@@ -43,10 +43,13 @@ fn plan() -> Plan {
             feed("system/insert/default", &Tally::default()),
             feed("samples/binary/sourced", &tally),
         ],
-        left_out: vec![LeftOut {
-            source: "old".to_owned(),
-            because: LeftOutBecause::NotConfigured,
-        }],
+        left_behind: LeftBehind {
+            sources: vec![LeftOut {
+                source: "old".to_owned(),
+                because: LeftOutBecause::NotConfigured,
+            }],
+            ..LeftBehind::default()
+        },
         odd: vec![Odd {
             weight: Weight::Told,
             what: "something to know".to_owned(),

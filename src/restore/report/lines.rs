@@ -1,9 +1,13 @@
-//! What is told on the way: one line a source or feed that is being worked on, with rate and time left.
+//! What is told on the way: a line for the stage, and one a source or feed that is being worked on, each with objects and
+//! bytes done and in all, rates and time left, and of events the time reached.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use actors::restore::progress::{FeedProgress, Progress, SourceProgress};
+use actors::feed::SourceName;
+use actors::ports::restore_state::{EventFigures, StreamFigures};
+use actors::restore::progress::{FeedProgress, Progress, SourceProgress, Stage, Total};
+use actors::timestamp::Timestamp;
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
 
 /// More sources and feeds are not told one by one.
@@ -45,24 +49,60 @@ pub(super) fn lines(seen: &Seen, now: &Progress, at: Instant) -> Vec<Line> {
         let text = format!("and {more} more");
         lines.push(Line { text, share: None });
     }
-    let mut all = vec![Line {
-        text: overall(now),
-        share: None,
-    }];
+    let mut all = vec![overall(seen, now, at)];
     all.append(&mut lines);
     all
 }
 
-/// The stage, and what has come of everything so far.
-fn overall(now: &Progress) -> String {
-    let (streams, events) = (now.all_streams(), now.all_events());
-    format!(
-        "{}: {} streams, {} events done, {} not put back",
-        now.stage.as_str(),
-        HumanCount(streams.restored + streams.there),
-        HumanCount(events.accepted + events.filtered),
-        HumanCount(now.given_up())
-    )
+/// The stage: how far all that it works on has come since it began.
+fn overall(seen: &Seen, now: &Progress, at: Instant) -> Line {
+    let of_stage = seen.iter().find(|(_, progress)| progress.stage == now.stage);
+    let (since, before) = of_stage.map_or((at, now), |(since, before)| (*since, before));
+    let took = at - since;
+    match now.stage {
+        Stage::Streams => {
+            let (before, done) = (before.all_streams(), now.all_streams());
+            let total = sum(now.streams.iter().map(|source| source.total));
+            told_of_streams("streams", (&before, &done), total, took)
+        }
+        Stage::SystemEvents | Stage::Events => {
+            let is_of_system = now.stage == Stage::SystemEvents;
+            let of_stage =
+                |feed: &&FeedProgress| (feed.feed.source().as_str() == SourceName::SYSTEM) == is_of_system;
+            let feeds = || now.feeds.iter().filter(of_stage);
+            let total = sum(feeds().map(|feed| feed.total));
+            let (before, done) = (
+                Events::of(before.feeds.iter().filter(of_stage)),
+                Events::of(feeds()),
+            );
+            told_of_events(now.stage.as_str(), (&before, &done), total, took)
+        }
+        Stage::Starting | Stage::LastPass | Stage::Ended => {
+            let (streams, events) = (now.all_streams(), now.all_events());
+            let text = format!(
+                "{}: {} streams, {} events done{}",
+                now.stage.as_str(),
+                HumanCount(streams.restored + streams.there),
+                HumanCount(events.accepted + events.filtered),
+                dead(now.given_up())
+            );
+            Line { text, share: None }
+        }
+    }
+}
+
+/// Of all; not known until it is of each.
+fn sum(totals: impl Iterator<Item = Option<Total>>) -> Option<Total> {
+    let mut all: Option<Total> = None;
+    for total in totals {
+        let (total, sum) = (total?, all.unwrap_or_default());
+        all = Some(Total {
+            objects: sum.objects + total.objects,
+            events: sum.events + total.events,
+            bytes: sum.bytes + total.bytes,
+        });
+    }
+    all
 }
 
 /// What was found first, and when.
@@ -85,50 +125,102 @@ fn find_feed<'a>(before: &'a Progress, now: &FeedProgress) -> Option<&'a FeedPro
 }
 
 fn stream_line(before: &SourceProgress, now: &SourceProgress, took: Duration) -> Line {
+    let what = format!("streams of {}", now.source);
+    told_of_streams(&what, (&before.figures, &now.figures), now.total, took)
+}
+
+fn told_of_streams(
+    what: &str,
+    (before, now): (&StreamFigures, &StreamFigures),
+    total: Option<Total>,
+    took: Duration,
+) -> Line {
     let objects = per_second(before.objects(), now.objects(), took);
-    let bytes = per_second(before.figures.bytes, now.figures.bytes, took);
-    let total = now.total;
-    let share = total.map(|total| (now.figures.bytes, total.bytes));
+    let bytes = per_second(before.bytes, now.bytes, took);
+    let share = total.map(|total| (now.bytes, total.bytes));
     Line {
         text: format!(
-            "streams of {}: {}{}{} ({}/s), {} ({}/s)",
-            now.source,
-            of(now.objects(), total.map(|total| total.objects), |count| {
-                HumanCount(count).to_string()
-            }),
+            "{what}: {}{}{} ({}/s), {}",
+            of(now.objects(), total.map(|total| total.objects), counted),
             left(share, bytes, took),
-            dead(now.figures.dead),
+            dead(now.dead),
             rate(objects),
-            of(now.figures.bytes, total.map(|total| total.bytes), |bytes| {
-                HumanBytes(bytes).to_string()
-            }),
-            HumanBytes(bytes as u64),
+            stored(now.bytes, total, bytes),
         ),
         share,
     }
 }
 
+/// What became of the events of a feed, or of many.
+#[derive(Default)]
+struct Events {
+    figures: EventFigures,
+    not_wanted: u64,
+    /// Up to there all feeds have come that are being worked on.
+    reached: Option<Timestamp>,
+}
+
+impl Events {
+    fn of<'a>(feeds: impl Iterator<Item = &'a FeedProgress>) -> Self {
+        feeds.fold(Self::default(), |mut all, feed| {
+            all.figures += feed.figures;
+            all.not_wanted += feed.not_wanted;
+            let reached = feed.reached.filter(|_| feed.is_active);
+            all.reached = [all.reached, reached].into_iter().flatten().min();
+            all
+        })
+    }
+
+    /// Events that have come to their fate, those included that the selection leaves out.
+    fn done(&self) -> u64 {
+        self.figures.events + self.not_wanted
+    }
+
+    fn bundles(&self) -> u64 {
+        self.figures.bundles + self.figures.unreadable + self.figures.gone
+    }
+}
+
 fn feed_line(before: &FeedProgress, now: &FeedProgress, took: Duration) -> Line {
-    let done = |feed: &FeedProgress| feed.figures.events + feed.not_wanted;
-    let events = per_second(done(before), done(now), took);
-    let share = now.total.map(|total| (done(now), total.events));
-    let reached = now
-        .reached
-        .map_or_else(String::new, |time| format!(", up to {time}"));
+    let what = format!("events of {}", now.feed);
+    let [before, events] = [before, now].map(|feed| Events::of([feed].into_iter()));
+    told_of_events(&what, (&before, &events), now.total, took)
+}
+
+fn told_of_events(
+    what: &str,
+    (before, now): (&Events, &Events),
+    total: Option<Total>,
+    took: Duration,
+) -> Line {
+    let events = per_second(before.done(), now.done(), took);
+    let bytes = per_second(before.figures.bytes, now.figures.bytes, took);
+    let share = total.map(|total| (now.figures.bytes, total.bytes));
+    let reached = now.reached.map(|time| format!(", up to {time}"));
     Line {
         text: format!(
-            "events of {}: {}{}{} ({}/s){reached}",
-            now.feed,
-            of(done(now), share.map(|(_, total)| total), |count| HumanCount(
-                count
-            )
-            .to_string()),
-            left(share, events, took),
+            "{what}: {}{}{} ({}/s){}, {} bundles, {}",
+            of(now.done(), total.map(|total| total.events), counted),
+            left(share, bytes, took),
             dead(now.figures.refused + now.figures.dead),
             rate(events),
+            reached.unwrap_or_default(),
+            of(now.bundles(), total.map(|total| total.objects), counted),
+            stored(now.figures.bytes, total, bytes),
         ),
         share,
     }
+}
+
+fn counted(count: u64) -> String {
+    HumanCount(count).to_string()
+}
+
+fn stored(done: u64, total: Option<Total>, per_second: f64) -> String {
+    let bytes = of(done, total.map(|total| total.bytes), |bytes| {
+        HumanBytes(bytes).to_string()
+    });
+    format!("{bytes} ({}/s)", HumanBytes(per_second as u64))
 }
 
 fn per_second(before: u64, now: u64, took: Duration) -> f64 {
@@ -169,148 +261,4 @@ fn dead(count: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use actors::feed::SourceName;
-    use actors::ports::restore_state::{EventFigures, StreamFigures};
-    use actors::restore::progress::{Stage, Total};
-
-    use super::*;
-
-    fn source(name: &str, restored: u64, bytes: u64) -> SourceProgress {
-        SourceProgress {
-            source: SourceName::new(name).unwrap(),
-            figures: StreamFigures {
-                restored,
-                bytes,
-                ..StreamFigures::default()
-            },
-            total: None,
-            is_active: true,
-            is_done: false,
-        }
-    }
-
-    fn feed(name: &str, events: u64) -> FeedProgress {
-        FeedProgress {
-            feed: name.parse().unwrap(),
-            figures: EventFigures {
-                events,
-                accepted: events,
-                ..EventFigures::default()
-            },
-            not_wanted: 0,
-            total: None,
-            reached: None,
-            is_active: true,
-            is_done: false,
-        }
-    }
-
-    fn texts(before: &Progress, now: &Progress) -> Vec<String> {
-        let begun = Instant::now();
-        lines(
-            &[(begun, before.clone())].into(),
-            now,
-            begun + Duration::from_secs(10),
-        )
-        .into_iter()
-        .map(|line| line.text)
-        .collect()
-    }
-
-    #[test]
-    fn rates_and_time_left_are_those_of_the_last_moments() {
-        let before = Progress {
-            streams: vec![source("samples", 100, 10 << 20)],
-            ..Progress::default()
-        };
-        let mut now = before.clone();
-        now.stage = Stage::Streams;
-        now.streams[0].figures.restored = 600;
-        now.streams[0].figures.dead = 2;
-        now.streams[0].figures.bytes = 60 << 20;
-        now.streams[0].total = Some(Total {
-            objects: 5_000,
-            events: 0,
-            bytes: 360 << 20,
-        });
-        assert_eq!(
-            texts(&before, &now),
-            [
-                "streams: 600 streams, 0 events done, 2 not put back",
-                "streams of samples: 602 of 5,000, about 60 seconds left, 2 not put back (50.2/s), 60.00 MiB of \
-                 360.00 MiB (5.00 MiB/s)",
-            ]
-        );
-    }
-
-    #[test]
-    fn without_a_total_nothing_is_claimed_about_the_time_left() {
-        let before = Progress {
-            feeds: vec![feed("samples/binary/sourced", 1_000)],
-            ..Progress::default()
-        };
-        let mut now = before.clone();
-        now.stage = Stage::Events;
-        now.feeds[0].figures.events = 21_000;
-        now.feeds[0].figures.accepted = 20_999;
-        now.feeds[0].figures.refused = 1;
-        now.feeds[0].reached = "2025-07-30T06:02:59.5Z".parse().ok();
-        assert_eq!(
-            texts(&before, &now)[1],
-            "events of samples/binary/sourced: 21,000, 1 not put back (2,000/s), up to 2025-07-30T06:02:59.5Z"
-        );
-        // What was not there before is taken as it is: no rate out of nothing.
-        assert!(texts(&Progress::default(), &now)[1].contains("(0.0/s)"));
-    }
-
-    #[test]
-    fn what_waited_for_its_turn_was_not_slow() {
-        let of = |is_active, restored| Progress {
-            streams: vec![SourceProgress {
-                is_active,
-                total: Some(Total {
-                    objects: 1_000,
-                    events: 0,
-                    bytes: 1_000 << 10,
-                }),
-                ..source("samples", restored, restored << 10)
-            }],
-            ..Progress::default()
-        };
-        let begun = Instant::now();
-        let at = |seconds| begun + Duration::from_secs(seconds);
-        let mut seen: Seen = [(at(0), of(false, 0)), (at(9), of(false, 0))].into();
-        // Its first moment: there is no rate yet, and nothing to reckon the time left from.
-        let first = &lines(&seen, &of(true, 1), at(10))[1].text;
-        assert!(first.contains("1 of 1,000 (0.0/s)"), "{first}");
-        seen.push_back((at(10), of(true, 1)));
-        let soon = &lines(&seen, &of(true, 51), at(11))[1].text;
-        assert!(soon.contains("(50.0/s)") && !soon.contains("left"), "{soon}");
-        let later = &lines(&seen, &of(true, 501), at(20))[1].text;
-        assert!(
-            later.contains("501 of 1,000, about 10 seconds left (50.0/s)"),
-            "{later}"
-        );
-    }
-
-    #[test]
-    fn there_are_never_more_lines_than_fit() {
-        let feeds = (0..40)
-            .map(|number| feed(&format!("s{number}/binary/sourced"), 1))
-            .collect();
-        let mut now = Progress {
-            feeds,
-            ..Progress::default()
-        };
-        let told = texts(&now, &now);
-        assert_eq!(
-            (told.len(), told[MOST_LINES].as_str()),
-            (MOST_LINES + 1, "and 29 more")
-        );
-        now.feeds.truncate(MOST_LINES);
-        assert_eq!(texts(&now, &now).len(), MOST_LINES + 1);
-        now.feeds.iter_mut().for_each(|feed| feed.is_active = false);
-        assert_eq!(texts(&now, &now).len(), 1);
-    }
-}
+pub(super) mod tests;

@@ -22,10 +22,12 @@ pub(super) fn text(progress: &Progress, verdict: &Verdict) -> String {
     parts.extend(progress.unsound().into_iter().map(wrong_sum));
     parts.extend(
         progress
-            .left_out
-            .iter()
-            .map(|left_out| format!("Note: {left_out}.")),
+            .left_behind
+            .notes()
+            .into_iter()
+            .map(|left| format!("Note: {left}.")),
     );
+    parts.extend(progress.notes.iter().map(|note| format!("Note: {note}.")));
     parts.push(verdict.to_string());
     parts.join("\n")
 }
@@ -42,7 +44,11 @@ pub(super) fn json(progress: &Progress, verdict: &Verdict) -> serde_json::Value 
         "all_streams": streams,
         "all_events": events,
         "sums_hold": progress.unsound().is_empty(),
-        "left_out": progress.left_out,
+        "left_out": progress.left_behind.sources,
+        "left_folders": progress.left_behind.folders,
+        "stray_keys": progress.left_behind.strays,
+        "not_looked_at": progress.left_behind.unknown,
+        "notes": progress.notes,
     })
 }
 
@@ -50,9 +56,10 @@ fn streams(progress: &Progress) -> String {
     let row = |name: &str, figures: &StreamFigures| {
         [
             name.to_owned(),
-            count(figures.restored + figures.there + figures.dead),
+            count(figures.objects()),
             count(figures.restored),
             count(figures.there),
+            count(figures.gone),
             count(figures.dead),
             HumanBytes(figures.bytes).to_string(),
         ]
@@ -69,6 +76,7 @@ fn streams(progress: &Progress) -> String {
             "objects",
             "restored",
             "there",
+            "gone",
             "dead letters",
             "stored size",
         ],
@@ -86,6 +94,7 @@ fn events(progress: &Progress) -> String {
             name.to_owned(),
             count(figures.bundles),
             count(figures.unreadable),
+            count(figures.gone),
             count(figures.events),
             count(figures.accepted),
             count(figures.refused),
@@ -105,6 +114,7 @@ fn events(progress: &Progress) -> String {
         "events of",
         "bundles",
         "unreadable",
+        "gone",
         "in bundles",
         "= accepted",
         "+ refused",

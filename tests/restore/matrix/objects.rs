@@ -54,6 +54,12 @@ impl Which {
         }
     }
 
+    /// What only the request for the object holds, and no listing of it.
+    fn path(self, world: &World) -> String {
+        let key = self.key(world).replace(':', "%3A");
+        key.split('/').skip(1).collect::<Vec<_>>().join("/")
+    }
+
     fn lost(self, reason: &'static str) -> impl Fn(&World) -> Outcome {
         move |world| loses(vec![Lost::Object(self.key(world))], reason)
     }
@@ -115,6 +121,36 @@ fn damage_on_the_way_is_read_again_and_damage_in_the_bucket_is_a_dead_letter() {
         ]);
     }
     run(rows);
+}
+
+#[test]
+fn what_the_bucket_lists_and_does_not_give_is_a_dead_letter_and_never_passed_over() {
+    let each = ALL.into_iter().map(|which| {
+        let row = Row::new(format!("{which:?}: GET 404"), move |world, times| {
+            let fault = Fault::Answer(Reply::NoSuchKey);
+            world.scene.spoil_bucket(&which.path(world), fault, times);
+        });
+        row.passes().ever(which.lost("NoSuchKey"))
+    });
+    let every = |name: &str, bucket: &'static str, lost: fn(&World) -> Vec<Lost>| {
+        let row = Row::new(name, move |world, times| {
+            let target = format!("/{bucket}/samples/");
+            world
+                .scene
+                .spoil_bucket(&target, Fault::Answer(Reply::NoSuchKey), times);
+        });
+        row.ever(move |world| loses(lost(world), "NoSuchKey"))
+    };
+    let streams = |world: &World| world.streams.iter().cloned().map(Lost::Object).collect();
+    let bundles = |world: &World| {
+        let keys = world.bundles.iter().map(|(key, _)| key.clone());
+        keys.map(Lost::Object).collect()
+    };
+    let all = [
+        every("every GET of a stream 404", STREAMS, streams),
+        every("every GET of a bundle 404", EVENTS, bundles),
+    ];
+    run(each.chain(all).collect());
 }
 
 #[test]

@@ -59,6 +59,12 @@ fn every_answer_to_events_is_taken_for_what_it_says() {
         answered("400 of a proxy", Fault::Page(400))
             .once(|_| Outcome::Stops)
             .stops(),
+        answered("400 of a gateway, in JSON", Fault::Says(400, GATEWAY))
+            .once(|_| Outcome::Stops)
+            .stops(),
+        answered("422 of a gateway, in JSON", Fault::Says(422, GATEWAY))
+            .once(|_| Outcome::Stops)
+            .stops(),
         answered("502 of a proxy", Fault::Page(502)).passes().stops(),
         answered("425, aged off", Fault::AgedOff).ever(filters_all),
         answered("425, filtered by names", Fault::Filtered("too_deep:3,deleted:1")).ever(filters_all),
@@ -68,12 +74,25 @@ fn every_answer_to_events_is_taken_for_what_it_says() {
         answered("425, a list that counts too much", Fault::Filtered("too_deep:5"))
             .once(|_| Outcome::Stops)
             .stops(),
-        answered("500, two of four", Fault::Partial(2))
+        // Kafka's words say nothing about events.
+        answered("500, two of four, no topic", Fault::Partial(2, NO_TOPIC))
+            .passes()
+            .stops(),
+        answered("500, none of them, no topic", Fault::Partial(0, NO_TOPIC))
+            .passes()
+            .stops(),
+        answered(
+            "500, none of them, no room",
+            Fault::Partial(0, "kafka server: Disk error"),
+        )
+        .passes()
+        .stops(),
+        answered("500, two of four too large", Fault::Partial(2, TOO_LARGE))
             .passes()
             .ever(|_| Outcome::Complete),
-        answered("500, none of them", Fault::Partial(0))
+        answered("500, none of them, too large", Fault::Partial(0, TOO_LARGE))
             .passes()
-            .ever(loses_every("on order")),
+            .ever(loses_every("too large")),
         answered("500", Fault::Status(500)).passes().stops(),
         answered("503", Fault::Status(503)).passes().stops(),
         answered("hang", Fault::Hang)
@@ -89,6 +108,13 @@ fn every_answer_to_events_is_taken_for_what_it_says() {
             .stops(),
     ]);
 }
+
+const GATEWAY: &str = r#"{"message":"the request is not well-formed"}"#;
+
+const NO_TOPIC: &str =
+    "kafka server: Request was for a topic or partition that does not exist on this broker";
+
+const TOO_LARGE: &str = "message too large for kafka: 4001647 vs 3145728 bytes";
 
 const TOO_MUCH: &str = r#"{"total_ok":99,"total_failures":0,"failures":null}"#;
 

@@ -19,6 +19,7 @@
 //! | How can the bucket be made to fail, and what did it see? | [`s3`] |
 //! | How are requests and answers spoiled on their way? | [`proxy`] |
 //! | What happens at every fault of every request? | [`faults`] |
+//! | What if servers are reached through a company's proxy only? | [`forward_proxy`] |
 
 pub mod audit;
 pub mod child;
@@ -28,6 +29,7 @@ pub mod demo;
 pub mod dispatcher;
 pub mod encode;
 pub mod faults;
+pub mod forward_proxy;
 pub mod generator;
 pub mod measure;
 pub mod proxy;

@@ -15,10 +15,10 @@ fn kinds(changes: &[Change]) -> Vec<&'static str> {
             Change::PullEnded(_, None) => "ended",
             Change::PullEnded(_, Some(_)) => "ended suspect",
             Change::PullSuspected(_) => "suspected",
-            Change::BatchJournaled(_) => "journaled",
+            Change::BatchJournaled(..) => "journaled",
             Change::StreamsNamed(..) => "named",
             Change::BundleSealed(_) => "sealed",
-            Change::BundleWritten(_) => "written",
+            Change::BundleWritten(..) => "written",
             Change::BatchRemoved(..) => "removed",
             _ => "stream",
         })
@@ -316,6 +316,13 @@ async fn a_file_without_a_row_is_adopted_and_its_pull_is_not_suspect() {
         assert_eq!(running.stored.borrow().len(), 3);
         assert_eq!(next.suspects(), []);
         assert_eq!(next.state.batches().unwrap(), []);
+        let journaled = next.state.changes().into_iter().find_map(|change| match change {
+            Change::BatchJournaled(row, at) => Some((row.file.received, at)),
+            _ => None,
+        });
+        let (received, told) = journaled.unwrap();
+        assert_eq!(told, received, "it is no event of this start");
+        assert_eq!(next.state.feed_times().unwrap()[0].event, Some(received));
     })
     .await;
 }

@@ -179,6 +179,8 @@ impl World {
             joining: Arc::new(Semaphore::new(2)),
             next_seq: Rc::default(),
         };
+        recall(&ports).await.unwrap();
+        tokio::task::spawn_local(keep_noting(ports.clone()));
         let mut leftovers = recover(&ports).await.unwrap();
         let rules = ClaimRules {
             cache_size: std::num::NonZeroUsize::new(1000).unwrap(),

@@ -12,6 +12,7 @@ use flate2::bufread::MultiGzDecoder;
 use crate::ports::journal::ReadSeek;
 use crate::restore::arrived::Arrived;
 use crate::restore::bundle_memory::BundleMemory;
+use crate::restore::gunzip::{Gunzip, announced};
 
 /// The most bytes of one unpacked bundle that are kept in memory.
 const IN_MEMORY: usize = 4 * 1024 * 1024;
@@ -22,16 +23,30 @@ const LEAST: usize = 64 * 1024;
 /// Gzip often makes this much less of events.
 const USUAL_RATIO: usize = 8;
 
-/// Unpacks what comes, directly to where it is to lie. `size` is that of the gzip, as far as it is known.
+/// The most bytes of gzip that are gathered and unpacked at once.
+pub(super) const AT_ONCE: usize = 512 * 1024;
+
+/// It has more bytes than it may have. A few kilobytes of gzip can have gigabytes in them, and would fill the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it unpacks to more than {0} bytes")]
+pub(super) struct TooMuch(pub(super) u64);
+
+/// Unpacks what comes, directly to where it is to lie: what is small at once. `size` is that of the gzip, as far as it
+/// is known; `most` is what it may have in it.
 ///
 /// # Errors
-/// It is not gzip, breaks off, or is damaged; the file cannot be written.
+/// It is not gzip, breaks off, or is damaged; it is [`TooMuch`]; the file cannot be written.
 pub(super) fn unpack(
-    mut packed: impl FnMut() -> Option<Bytes>,
-    size: u64,
+    mut packed: impl Iterator<Item = Bytes>,
+    (size, most): (u64, u64),
     left: &BundleMemory,
     spool: &Path,
 ) -> io::Result<Unpacked> {
+    let gathered = gather(&mut packed, size);
+    if let Some(unpacked) = at_once(&gathered, left) {
+        return Ok(Unpacked::Memory(unpacked));
+    }
+    let mut packed = [Bytes::from(gathered)].into_iter().chain(packed);
     let room = usize::try_from(size)
         .unwrap_or(IN_MEMORY)
         .saturating_mul(USUAL_RATIO);
@@ -48,8 +63,13 @@ pub(super) fn unpack(
         }
         match gunzip.read(&mut memory[filled..]) {
             Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => gunzip.get_mut().take(packed()),
+            Ok(count) => {
+                filled += count;
+                if spooled + filled as u64 > most {
+                    return Err(io::Error::other(TooMuch(most)));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => gunzip.get_mut().take(packed.next()),
             Err(error) => return Err(error),
         }
     }
@@ -63,6 +83,37 @@ pub(super) fn unpack(
         length: filled,
         left_to: left.clone(),
     }))
+}
+
+/// What is small, to its end, or until it is more than it should be.
+fn gather(packed: &mut impl Iterator<Item = Bytes>, size: u64) -> Vec<u8> {
+    let mut gathered = Vec::new();
+    while gathered.len().max(usize::try_from(size).unwrap_or(usize::MAX)) <= AT_ONCE
+        && let Some(chunk) = packed.next()
+    {
+        gathered.extend_from_slice(&chunk);
+    }
+    gathered
+}
+
+/// What is plain, and has room in memory.
+fn at_once(gzip: &[u8], left: &BundleMemory) -> Option<InMemory> {
+    let length = announced(gzip).filter(|length| *length <= IN_MEMORY)?;
+    let mut memory = left.take(length.max(LEAST));
+    if memory.len() < length {
+        memory.resize(length.next_power_of_two(), 0);
+    }
+    let made = Gunzip::new().and_then(|mut gunzip| gunzip.unpack(gzip, &mut memory[..length]));
+    let memory = memory.freeze();
+    if made.is_none() {
+        left.leave(memory);
+        return None;
+    }
+    made.map(|length| InMemory {
+        memory,
+        length,
+        left_to: left.clone(),
+    })
 }
 
 /// Makes room for more, if there may be more of it.
@@ -184,8 +235,8 @@ mod tests {
             encoder.write_all(member).unwrap();
             gzip.extend(encoder.finish().unwrap());
         }
-        let mut chunks = gzip.chunks(chunk).map(Bytes::copy_from_slice);
-        unpack(|| chunks.next(), 100, left, &std::env::temp_dir())
+        let chunks = gzip.chunks(chunk).map(Bytes::copy_from_slice);
+        unpack(chunks, (100, u64::MAX), left, &std::env::temp_dir())
     }
 
     fn content(size: usize) -> Vec<u8> {
@@ -236,12 +287,60 @@ mod tests {
         assert_eq!(place(&unpacked(&content(5000), 100, &left).unwrap()), at);
     }
 
+    /// Of an object that is said to be small, what comes is bounded by nobody else.
+    #[test]
+    fn no_more_is_gathered_than_may_be() {
+        let chunk = Bytes::from(vec![b'x'; 64 * 1024]);
+        let mut taken = 0;
+        let endless = std::iter::from_fn(|| {
+            taken += chunk.len();
+            assert!(taken < 4 * AT_ONCE, "it gathers for ever");
+            Some(chunk.clone())
+        });
+        let left = BundleMemory::default();
+        assert!(unpack(endless, (100, u64::MAX), &left, &std::env::temp_dir()).is_err());
+        assert!(taken <= AT_ONCE + 2 * chunk.len(), "{taken}");
+    }
+
+    #[test]
+    fn memory_in_which_nothing_was_unpacked_at_once_is_left() {
+        const ODD: usize = 2 * LEAST + 17;
+        let left = BundleMemory::default();
+        left.leave(BytesMut::zeroed(ODD).freeze());
+        for _ in 0..3 {
+            let content = content(3000);
+            let unpacked = unpacked(&content, usize::MAX, &left).unwrap();
+            assert_eq!(unpacked.length(), 3000, "of two members");
+        }
+        assert_eq!(left.take(1).len(), ODD);
+    }
+
     #[test]
     fn what_breaks_off_or_is_no_gzip_is_an_error() {
         let left = BundleMemory::default();
         for gzip in [&b""[..], b"\x1f\x8b\x08", b"<html>no gzip at all</html>"] {
-            let mut chunks = Some(Bytes::from_static(gzip)).into_iter();
-            assert!(unpack(|| chunks.next(), 3, &left, Path::new("/nowhere")).is_err());
+            let chunks = Some(Bytes::from_static(gzip)).into_iter();
+            assert!(unpack(chunks, (3, u64::MAX), &left, Path::new("/nowhere")).is_err());
         }
+    }
+
+    #[test]
+    fn no_more_is_spooled_than_a_bundle_may_have() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        io::copy(&mut io::repeat(0).take(20 << 20), &mut encoder).unwrap();
+        let bomb = Bytes::from(encoder.finish().unwrap());
+        let left = BundleMemory::default();
+        let unpack = |most: u64| {
+            unpack(
+                [bomb.clone()].into_iter(),
+                (100, most),
+                &left,
+                &std::env::temp_dir(),
+            )
+        };
+        assert_eq!(unpack(20 << 20).unwrap().length(), 20 << 20);
+        let fault = unpack((20 << 20) - 1).err().unwrap();
+        let too_much = fault.get_ref().and_then(|fault| fault.downcast_ref::<TooMuch>());
+        assert_eq!(too_much, Some(&TooMuch((20 << 20) - 1)), "{fault}");
     }
 }

@@ -17,9 +17,11 @@ use crate::stream_id::Sha256;
 pub enum Weight {
     /// To be known; the restore does what it can.
     Told,
+    /// It would become a dead letter: the restore would finish, and not be complete.
+    Dead,
     /// There is nothing of what was asked for: a failure, unless it is allowed.
     Empty,
-    /// The restore would fail, or leave something behind.
+    /// The restore would fail, or do other than what was asked for.
     Against,
 }
 
@@ -40,7 +42,7 @@ const fn bucket(store: Store) -> &'static str {
 }
 
 impl Odd {
-    fn told(what: String) -> Self {
+    pub(super) fn told(what: String) -> Self {
         Self {
             weight: Weight::Told,
             what,
@@ -54,7 +56,14 @@ impl Odd {
         }
     }
 
-    fn against(what: String) -> Self {
+    fn dead(what: String) -> Self {
+        Self {
+            weight: Weight::Dead,
+            what,
+        }
+    }
+
+    pub(super) fn against(what: String) -> Self {
         Self {
             weight: Weight::Against,
             what,
@@ -73,21 +82,8 @@ impl Odd {
         Self::against(format!("{} {what}: {fault}", bucket(store)))
     }
 
-    pub(super) fn not_listed(prefix: &str, fault: &Fault) -> Self {
-        let place = if prefix.is_empty() { "the bucket" } else { prefix };
-        Self::against(format!("folders of {place} cannot be listed: {fault}"))
-    }
-
-    pub(super) fn no_feed(prefix: &str, folder: &str) -> Self {
-        Self::told(format!(
-            "`{}{}/` is no feed that this program knows: not restored",
-            prefix.escape_debug(),
-            folder.escape_debug()
-        ))
-    }
-
     pub(super) fn keys_missing(missing: &Unreadable) -> Self {
-        Self::empty(format!(
+        Self::dead(format!(
             "{} of the keys are not in the bucket: {}",
             missing.count,
             examples(missing)
@@ -95,7 +91,7 @@ impl Odd {
     }
 }
 
-fn examples(keys: &Unreadable) -> String {
+pub(super) fn examples(keys: &Unreadable) -> String {
     let shown: Vec<String> = keys
         .first
         .iter()
@@ -134,8 +130,8 @@ pub(super) fn conclude(
         )));
     }
     if plan.unreadable.count > 0 {
-        odd.push(Odd::told(format!(
-            "{} keys are neither of a stream nor of a bundle, and are not restored: {}",
+        odd.push(Odd::dead(format!(
+            "{} keys are neither of a stream nor of a bundle, and become dead letters: {}",
             plan.unreadable.count,
             examples(&plan.unreadable)
         )));

@@ -66,7 +66,7 @@ impl Tally {
     /// Adds another part of the same.
     pub fn merge(&mut self, more: Self) {
         self.objects += more.objects;
-        self.events += more.events;
+        self.events = self.events.saturating_add(more.events);
         self.bytes += more.bytes;
         self.encrypted += more.encrypted;
         self.both_forms += more.both_forms;
@@ -84,8 +84,8 @@ pub(super) struct Counter {
     store: Store,
     wanted: WantedBundles,
     pub(super) tally: Tally,
-    /// The key before.
-    before: Option<String>,
+    /// The keys before that the present one begins with: the plain form of an encrypted one is among them.
+    before: Vec<String>,
 }
 
 impl Counter {
@@ -95,15 +95,22 @@ impl Counter {
             store,
             wanted: window.bundles(),
             tally: Tally::default(),
-            before,
+            before: before.into_iter().collect(),
         }
     }
 
     pub(super) fn take(&mut self, object: &ListedObject) {
+        if listed_key::is_folder_marker(object) {
+            return;
+        }
         let (plain, is_encrypted) = listed_key::plain(&object.key);
-        // The plain form lists immediately before the encrypted one.
-        let is_known = is_encrypted && self.before.as_deref() == Some(plain);
-        self.before = Some(object.key.clone());
+        // What lists between the plain form and the encrypted one begins as both do.
+        let begins_so = |before: &String| object.key.starts_with(before.as_str());
+        while self.before.last().is_some_and(|before| !begins_so(before)) {
+            self.before.pop();
+        }
+        let is_known = is_encrypted && self.before.iter().any(|before| before == plain);
+        self.before.push(object.key.clone());
         let is_wanted = match self.store {
             Store::Streams => listed_key::stream(&object.key).map(|_| true).ok(),
             Store::Events => self.bundle(&object.key, is_known),
@@ -126,7 +133,7 @@ impl Counter {
         let time = bundle.timestamp();
         let is_wanted = self.wanted.wants(time);
         if is_wanted && !is_known {
-            self.tally.events += bundle.count();
+            self.tally.events = self.tally.events.saturating_add(bundle.count());
             if time == UNTIMED {
                 self.tally.untimed += 1;
             } else {

@@ -227,7 +227,11 @@ async fn what_looks_wrong_is_told() {
     ]);
     let plan = planned(&Shelf::new(&streams, &events), &terms(|_| {})).await;
     assert_eq!(
-        plan.left_out.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        plan.left_behind
+            .sources
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
         [
             "source `old` is in the bucket, not in BK__SOURCES, not restored",
             "source `private` is in the bucket, excluded_from_backup in BK__SOURCES, not restored (--source private restores it)",
@@ -238,25 +242,41 @@ async fn what_looks_wrong_is_told() {
         [
             "`samples/status/` is no feed that this program knows: not restored",
             "`samples/binary/binary_mapped/` is no feed that this program knows: not restored",
-            "5 keys are neither of a stream nor of a bundle, and are not restored: `samples/lost`, `README`, \
-             `samples/content/!`, `samples/content/x/y`, `samples/binary/mapped/soon`",
+            "1 keys lie in no folder of a label or a feed, and are not restored: `README`",
             "1 objects lie there both plain and encrypted: restored once",
             "1 bundles tell no time in their names: restored first, whatever the times of their events",
+        ]
+    );
+    assert_eq!(
+        told(&plan, Weight::Dead),
+        [
+            "4 keys are neither of a stream nor of a bundle, and become dead letters: `samples/lost`, \
+             `samples/content/!`, `samples/content/x/y`, `samples/binary/mapped/soon`"
         ]
     );
     assert_eq!(
         told(&plan, Weight::Against),
         ["1 objects are encrypted, and BK__EXTERNAL_BACKUP__AES_KEY is not set: they cannot be restored"]
     );
-    assert_eq!(plan.all_streams().objects, 3);
+    assert_eq!(
+        (plan.all_streams().objects, plan.all_streams().both_forms),
+        (3, 1)
+    );
     assert!(plan.is_doubtful(true));
     let mut with_key = terms(|_| {});
     with_key.can_decrypt = true;
-    assert!(
-        !planned(&Shelf::new(&streams, &events), &with_key)
-            .await
-            .is_doubtful(false)
-    );
+    let plan = planned(&Shelf::new(&streams, &events), &with_key).await;
+    assert!(!plan.is_doubtful(false) && plan.has_dead_letters());
+}
+
+#[tokio::test]
+async fn a_bundle_in_both_forms_counts_once_whatever_lists_between_them() {
+    let name = |key: &str| format!("samples/binary/mapped/2025-07-30T06:02:59Z-20-{key}");
+    let keys = ["a", "a-b", "a-b.aesc1", "a.aesc1", "b"].map(name);
+    assert!(keys.is_sorted());
+    let shelf = Shelf::new(&[], &keys.each_ref().map(String::as_str));
+    let events = planned(&shelf, &terms(|_| {})).await.all_events();
+    assert_eq!((events.objects, events.both_forms, events.events), (3, 2, 60));
 }
 
 #[tokio::test]
@@ -371,7 +391,7 @@ async fn keys_are_looked_up_one_by_one_and_told_when_they_are_not_there() {
     assert_eq!((plan.streams.len(), plan.feeds.len()), (1, 1));
     assert_eq!((plan.all_streams().objects, plan.all_events().events), (1, 7));
     assert_eq!(
-        told(&plan, Weight::Empty),
+        told(&plan, Weight::Dead),
         [format!(
             "1 of the keys are not in the bucket: `{}`",
             stream("old", "content", 2)
@@ -394,6 +414,7 @@ async fn a_window_counts_the_bundles_that_have_to_be_read() {
         asked.window = Window {
             since: moment("2025-03-01").ok(),
             until: moment("2025-04-01").ok(),
+            every_bundle: false,
         };
         asked.sources = vec![SourceName::new("samples").unwrap()];
     });
@@ -418,4 +439,29 @@ async fn labels_beyond_all_reason_are_added_up() {
     );
     assert_eq!(labels[MOST_LABELS].label, OTHER_LABELS);
     assert_eq!(plan.all_streams().objects as usize, MOST_LABELS + 5);
+}
+
+#[tokio::test]
+async fn marks_of_folders_stand_for_nothing_and_are_no_dead_letters() {
+    let stream = stream("samples", "content", 1);
+    let zoo = self::stream("zoo", "content", 1);
+    let mut shelf = Shelf::new(&[&stream, &zoo], &BUNDLES);
+    for marker in ["samples/", "samples/content/", "samples/empty/", "/"] {
+        shelf.streams.as_mut().unwrap().insert(marker.to_owned(), 0);
+    }
+    for marker in ["samples/", "samples/binary/", "samples/binary/sourced/"] {
+        shelf.events.as_mut().unwrap().insert(marker.to_owned(), 0);
+    }
+    let plan = planned(&shelf, &terms(|_| {})).await;
+    assert_eq!((plan.odd.as_slice(), plan.unreadable.count), (&[][..], 0));
+    assert_eq!((plan.all_streams().objects, plan.all_events().objects), (2, 4));
+}
+
+#[tokio::test]
+async fn a_hash_is_looked_for_without_a_look_at_what_lies_beside_it() {
+    let wanted = stream("samples", "content", 1);
+    let shelf = Shelf::new(&[&wanted, "samples/README"], &BUNDLES);
+    let terms = terms(|asked| asked.sha256s = vec![Sha256::from_bytes([1; 32])]);
+    let plan = planned(&shelf, &terms).await;
+    assert_eq!((plan.all_streams().objects, plan.unreadable.count), (1, 0));
 }

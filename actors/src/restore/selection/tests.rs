@@ -176,6 +176,7 @@ fn what_could_restore_nothing_is_refused() {
         asked.window = Window {
             since: moment("2025-07-01").ok(),
             until: moment("2025-07-01").ok(),
+            every_bundle: false,
         };
     });
     assert_eq!(
@@ -239,6 +240,37 @@ fn keys_go_with_no_other_selection_and_with_a_type_that_restores_them() {
 }
 
 #[test]
+fn that_bundles_are_chosen_by_their_names_is_said_and_goes_with_a_time_alone() {
+    let told = |change: fn(&mut Asked)| {
+        let selection = selection(change);
+        let notes = selection.notes().iter();
+        (
+            notes.filter(|note| note.contains("--read-every-bundle")).count(),
+            selection.window_note().is_some(),
+        )
+    };
+    assert_eq!(
+        told(|asked| asked.window.until = moment("2025-07-01").ok()),
+        (1, true)
+    );
+    assert_eq!(told(|_| {}), (0, false));
+    assert_eq!(
+        told(|asked| {
+            asked.window.until = moment("2025-07-01").ok();
+            asked.window.every_bundle = true;
+        }),
+        (0, false)
+    );
+    let alone = senseless(|asked| asked.window.every_bundle = true);
+    assert!(alone.starts_with("--read-every-bundle says"), "{alone}");
+    let keyed = senseless(|asked| {
+        asked.keys = keys("zoo/binary/mapped/2025-07-30T06:02:59Z-20-key");
+        asked.window.every_bundle = true;
+    });
+    assert!(keyed.contains("no other option that selects"), "{keyed}");
+}
+
+#[test]
 fn the_canonical_text_names_everything_and_the_type_that_it_comes_to() {
     let hash = Sha256::of(b"x");
     let by_hash = selection(|asked| asked.sha256s = vec![hash]);
@@ -262,12 +294,21 @@ fn the_canonical_text_names_everything_and_the_type_that_it_comes_to() {
         asked.window = Window {
             since: moment("2025-07-01").ok(),
             until: moment("2025-08-01").ok(),
+            every_bundle: false,
         };
         asked.labels = vec!["pcap".to_owned()];
     });
     assert_eq!(
         all.canonical(),
         r#"{"restore":"all","sources":["a\"b","zoo"],"actions":["sourced","mapped"],"models":["binary"],"since":"2025-07-01T00:00:00Z","until":"2025-08-01T00:00:00Z","labels":["pcap"]}"#
+    );
+    let every = selection(|asked| {
+        asked.window.since = moment("2025-07-01").ok();
+        asked.window.every_bundle = true;
+    });
+    assert_eq!(
+        every.canonical(),
+        r#"{"restore":"events","since":"2025-07-01T00:00:00Z","read_every_bundle":true}"#
     );
     let stream = format!("zoo/content/{}", "ab".repeat(32));
     let keyed = |text: &str| selection(|asked| asked.keys = keys(text)).canonical();

@@ -19,17 +19,32 @@ pub struct Window {
     pub since: Option<Timestamp>,
     /// The first instant outside again; without it there is no end.
     pub until: Option<Timestamp>,
+    /// Whether every bundle is read, whatever time its name tells.
+    pub every_bundle: bool,
 }
 
 impl Window {
     /// Whether it takes everything.
     pub fn is_unbounded(&self) -> bool {
-        *self == Self::default()
+        self.since.is_none() && self.until.is_none()
     }
 
     /// Whether an event of this time lies inside.
     pub fn wants_event(&self, time: Timestamp) -> bool {
         self.since.is_none_or(|since| since <= time) && self.until.is_none_or(|until| time < until)
+    }
+
+    /// Whether a bundle that is named by this time is taken where its events cannot be told by their own: it is, whole,
+    /// where the window touches the day, in UTC, of its name. Most of its events are of that day. Where names are not
+    /// to be relied on, all of them are.
+    pub fn wants_whole(&self, name: Timestamp) -> bool {
+        if name == UNTIMED || self.every_bundle {
+            return true;
+        }
+        let day = ASTRAY.as_micros() as i64;
+        let begins = Timestamp::from_micros(name.as_micros().div_euclid(day).saturating_mul(day));
+        self.since.is_none_or(|since| since < begins.after(ASTRAY))
+            && self.until.is_none_or(|until| begins < until)
     }
 
     /// Which bundles of a feed have to be read for it.
@@ -50,6 +65,9 @@ impl Window {
 /// however long ago that is in a quiet source. Events are taken to stray from the order of their time by up to a day.
 /// So a bundle that is named more than a day earlier surely lies before, and bounds what this one holds; one that is
 /// named less than a day earlier may lie behind it, and bounds nothing.
+///
+/// In the backup of an Azul that was itself restored once they may stray by years: events came again, in another order,
+/// among those of that time. Then only reading every bundle ([`Window::every_bundle`]) finds them all.
 #[derive(Clone, Debug)]
 pub struct WantedBundles {
     window: Window,
@@ -63,7 +81,7 @@ pub struct WantedBundles {
 impl WantedBundles {
     /// Whether the next bundle, which is named by this time, has to be read.
     pub fn wants(&mut self, name: Timestamp) -> bool {
-        if name == UNTIMED {
+        if name == UNTIMED || self.window.every_bundle {
             return true;
         }
         let surely_before = |time: &Timestamp| time.after(ASTRAY) < name;
@@ -135,6 +153,7 @@ mod tests {
         let july = Window {
             since: Some(time("2025-07-01")),
             until: Some(time("2025-08-01")),
+            every_bundle: false,
         };
         assert!(july.wants_event(time("2025-07-01T00:00:00Z")));
         assert!(july.wants_event(time("2025-07-31T23:59:59.999999Z")));
@@ -147,6 +166,7 @@ mod tests {
         let day = Window {
             since: Some(time("2025-02-01")),
             until: Some(time("2025-02-02")),
+            every_bundle: false,
         };
         let named = ["2025-01-20", "2025-03-15", "2025-03-17"].map(time);
         let mut bundles = day.bundles();
@@ -154,10 +174,39 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_told_by_time_is_taken_where_the_window_touches_the_day_of_its_name() {
+        let window = |since: Option<&str>, until: Option<&str>| Window {
+            since: since.map(time),
+            until: until.map(time),
+            every_bundle: false,
+        };
+        let name = time("2025-02-03T12:00:00Z");
+        let every_bundle = Window {
+            every_bundle: true,
+            ..window(Some("2026-01-01"), None)
+        };
+        assert!(every_bundle.wants_whole(name));
+        for (since, until, expected) in [
+            (None, None, true),
+            (Some("2025-02-03T23:59:59Z"), None, true),
+            (Some("2025-02-04"), None, false),
+            (None, Some("2025-02-03T00:00:01Z"), true),
+            (None, Some("2025-02-03"), false),
+            (Some("2025-02-03T13:00:00Z"), Some("2025-02-03T14:00:00Z"), true),
+            (Some("2025-01-01"), Some("2025-02-01"), false),
+        ] {
+            let window = window(since, until);
+            assert_eq!(window.wants_whole(name), expected, "{window:?}");
+            assert!(window.wants_whole(UNTIMED));
+        }
+    }
+
+    #[test]
     fn a_name_without_a_time_may_hold_any() {
         let day = Window {
             since: Some(time("2025-02-01")),
             until: Some(time("2025-02-02")),
+            every_bundle: false,
         };
         assert!(day.bundles().wants(UNTIMED));
         assert_eq!(UNTIMED.to_string(), "0001-01-01T00:00:00Z");
@@ -172,7 +221,7 @@ mod tests {
             since in 0_i64..2000, length in 1_i64..400,
         ) {
             let at = |hours: i64| Timestamp::from_micros(hours * 3_600_000_000);
-            let window = Window { since: Some(at(since)), until: Some(at(since + length)) };
+            let window = Window { since: Some(at(since)), until: Some(at(since + length)), every_bundle: false };
             hours.sort_unstable();
             let mut events: &[(i64, i64)] = &hours;
             let mut named = Vec::new();
@@ -190,6 +239,43 @@ mod tests {
                 let inside = times.iter().any(|time| window.wants_event(*time));
                 prop_assert!(bundles.wants(name) || !inside);
             }
+        }
+
+        /// Events that stray by years, as in the backup of an Azul that was restored once.
+        #[test]
+        fn where_every_bundle_is_read_it_does_not_matter_how_far_events_stray(
+            bundles in proptest::collection::vec(proptest::collection::vec(0_i64..5000, 1..7), 1..30),
+            since in 0_i64..5000, length in 1_i64..400, is_open in any::<bool>(),
+        ) {
+            let at = |days: i64| Timestamp::from_micros(days * 86_400_000_000);
+            let window = Window {
+                since: Some(at(since)),
+                until: (!is_open).then(|| at(since + length)),
+                every_bundle: true,
+            };
+            let mut named: Vec<(Timestamp, Vec<Timestamp>)> = bundles
+                .iter()
+                .map(|days| days.iter().map(|days| at(*days)).collect::<Vec<_>>())
+                .filter_map(|times| Some((*times.last()?, times)))
+                .collect();
+            named.sort();
+            let mut bundles = window.bundles();
+            for (name, times) in named {
+                let inside = times.iter().any(|time| window.wants_event(*time));
+                prop_assert!(bundles.wants(name) || !inside);
+            }
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_bundle_is_believed_unless_every_bundle_is_to_be_read() {
+        for every_bundle in [false, true] {
+            let window = Window {
+                since: Some(time("2025-01-01")),
+                until: Some(time("2025-02-01")),
+                every_bundle,
+            };
+            assert_eq!(window.bundles().wants(time("2023-05-01")), every_bundle);
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::*;
 
 impl<'a> Run<'a> {
-    pub(super) async fn find_labels(&mut self) -> Result<(), Halt> {
+    /// The labels of the source; what lies in none of them is a dead letter where `strays_count`.
+    pub(super) async fn find_labels(&mut self, strays_count: bool) -> Result<(), Halt> {
         let prefix = format!("{}/", self.source);
         let mut after: Option<String> = None;
         loop {
@@ -20,7 +21,9 @@ impl<'a> Run<'a> {
             } = page;
             self.labels.extend(folders);
             for object in objects {
-                self.bury_stray(&object).await?;
+                if strays_count && !self.ports.standing.passes_over(&object) {
+                    self.bury_stray(&object).await?;
+                }
             }
             match next {
                 Some(next) => after = Some(next),
@@ -29,63 +32,118 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Lists a page.
     pub(super) async fn retried<T, F: Future<Output = Result<T, Fault>>>(
         &self,
         operation: &'static str,
         target: &str,
         attempt: impl FnMut() -> F,
     ) -> Result<T, Fault> {
-        let SourcePorts { retry, stop, .. } = self.ports;
-        retry.run(operation, &target, stop, attempt).await
+        let SourcePorts {
+            retry,
+            stop,
+            standing,
+            ..
+        } = self.ports;
+        let page = retry.run(operation, &target, stop, attempt).await;
+        page.inspect(|_| standing.looked_at_one())
     }
 
     /// Opens one more lane, if there is one.
     pub(super) async fn open_lane(&mut self) -> Result<bool, Halt> {
-        if self.ranges.is_empty() {
-            if let Some(label) = self.labels.pop_front() {
-                let prefix = format!("{}/{label}/", self.source);
-                let first = || self.ports.archive.list(Store::Streams, &prefix, None);
-                let page = self.retried("list bucket", &prefix, first).await?;
-                if self.was_cut(&prefix)? {
-                    let ranges = LaneRange::cut(&prefix).into_iter();
-                    self.ranges.extend(ranges.map(|range| (range, None)));
-                } else if LaneRange::is_to_be_cut(&prefix, &page) {
-                    // All of the page belongs to the first lane.
-                    let pages = std::iter::once(Some(page)).chain(std::iter::repeat_with(|| None));
-                    self.ranges.extend(LaneRange::cut(&prefix).into_iter().zip(pages));
-                } else {
-                    self.ranges.push_back((LaneRange::whole(&prefix), Some(page)));
-                }
-            } else if let Some((key, MayBeAbsent(may_be_absent))) = self.named.pop_front() {
-                let named = || self.ports.archive.list(Store::Streams, &key, None);
-                let mut page = self.retried("list bucket", &key, named).await?;
-                page.more = false;
-                page.objects
-                    .retain(|object| listed_key::plain(&object.key).0 == key);
-                self.note_hash(&page);
-                if page.objects.is_empty() && !may_be_absent {
-                    let absent = Fault::missing("restore stream", &key, "it is not in the bucket");
-                    if self.row(&key)? != Row::Told {
-                        self.bury(&key, 0, &absent, 1).await?;
-                    }
-                }
-                self.ranges.push_back((LaneRange::whole(&key), Some(page)));
+        if self.ranges.is_empty()
+            && let Some(label) = self.labels.pop_front()
+        {
+            let prefix = format!("{}/{label}/", self.source);
+            let first = || self.ports.archive.list(Store::Streams, &prefix, None);
+            let page = self.retried("list bucket", &prefix, first).await?;
+            if self.was_cut(&prefix)? {
+                let ranges = LaneRange::cut(&prefix).into_iter();
+                self.ranges.extend(ranges.map(|range| (range, None).into()));
+            } else if LaneRange::is_to_be_cut(&prefix, &page) && self.may_cut(&prefix)? {
+                // All of the page belongs to the first lane.
+                let pages = std::iter::once(Some(page)).chain(std::iter::repeat_with(|| None));
+                let ranges = LaneRange::cut(&prefix).into_iter().zip(pages);
+                self.ranges.extend(ranges.map(Opening::from));
+            } else {
+                self.ranges
+                    .push_back((LaneRange::whole(&prefix), Some(page)).into());
             }
         }
-        let Some((range, page)) = self.ranges.pop_front() else {
+        let Some(opening) = self.ranges.pop_front() else {
             return Ok(false);
         };
-        let mark = self.mark_of(&range)?;
-        let mut lane = Lane::new(range, mark);
-        if let Some(page) = page {
-            lane.take(page, |object| self.pass.looks_at(object));
+        let mark = self.mark_of(&opening.range)?;
+        let (expected, looking) = self.looking(&opening)?;
+        let mut lane = Lane::new(opening.range, mark, self.ports.prefer, looking);
+        lane.expected = expected;
+        if let Some(page) = opening.page {
+            lane.take(page, None);
         }
         if let Some(witness) = Witness::at(&lane.mark) {
             self.ports.seen.borrow_mut().goes_through(witness);
         }
-        self.lanes.insert(self.next_lane, lane);
+        let number = self.next_lane;
+        self.lanes.insert(number, lane);
         self.next_lane += 1;
+        self.compare(number);
         Ok(true)
+    }
+
+    /// What is looked for in a lane; in the last pass with the keys of before the restore that are expected in it. Where
+    /// the marks do not tell these, all of it is looked at.
+    fn looking(&self, opening: &Opening) -> Result<(Option<KeyCensus>, Looking), Halt> {
+        let range = &opening.range;
+        let state = &self.ports.state;
+        let is_last = !self.keeps_marks() && !opening.anew;
+        let whole = match range.is_whole() {
+            true => None,
+            false => state.lane(&range.prefix)?,
+        };
+        let is_told = whole.is_none_or(|whole| whole.key.is_empty());
+        let expected = match is_last && is_told {
+            true => Some(state.lane(&range.name)?.unwrap_or_default().passed),
+            false => None,
+        };
+        let looking = Looking {
+            since: self.pass.since(),
+            at: match (opening.anew, &expected) {
+                (true, _) => LooksAt::Old,
+                (false, Some(_)) => LooksAt::New,
+                (false, None) => LooksAt::All,
+            },
+        };
+        Ok((expected, looking))
+    }
+
+    /// A lane in which other keys are found than those that the first pass has gone through is gone through anew.
+    pub(super) fn compare(&mut self, number: usize) {
+        let Some(lane) = self.lanes.get_mut(&number) else {
+            return;
+        };
+        let (Some(found), Some(expected)) = (lane.found(), lane.expected) else {
+            return;
+        };
+        lane.expected = None;
+        if found != expected {
+            log::info!(
+                "{}: {} keys of before the restore are listed, {} others were gone through: the dispatcher is asked for \
+                 each of its streams",
+                lane.range.name,
+                found.count,
+                expected.count
+            );
+            self.ranges.push_back(Opening {
+                range: lane.range.clone(),
+                page: None,
+                anew: true,
+            });
+        }
+    }
+
+    /// A label of which a mark tells as a whole is compared as a whole.
+    fn may_cut(&self, prefix: &str) -> Result<bool, Halt> {
+        Ok(self.keeps_marks() || self.ports.state.lane(prefix)?.is_none())
     }
 
     /// Small labels are short lanes: then it takes as many of them as there are jobs.
@@ -95,30 +153,39 @@ impl<'a> Run<'a> {
         self.lanes.len() < LANES || (self.lanes.len() < most_out && waiting() + self.out < most_out)
     }
 
-    pub(super) fn note_hash(&self, page: &ListPage) {
-        let hashes = page
-            .objects
-            .iter()
-            .filter_map(|object| listed_key::stream(&object.key).ok());
-        let mut found = self.ports.found.borrow_mut();
-        found.extend(hashes.map(|listed| *listed.name.sha256()));
+    pub(super) fn list_ahead(&mut self) {
+        let mut wanted = Vec::new();
+        for (number, lane) in &mut self.lanes {
+            if let Some(after) = lane.next_page(FEW) {
+                lane.is_listing = true;
+                wanted.push((*number, lane.range.clone(), after));
+            }
+        }
+        for (number, range, after) in wanted {
+            let listing: LocalBoxFuture<'a, Result<Listed, Fault>> = match range.is_named() {
+                true => Box::pin(self.look_up(after)),
+                false => Box::pin(self.list(range.prefix, after)),
+            };
+            self.happening
+                .push(Box::pin(async move { Happened::Listed(number, listing.await) }));
+        }
     }
 
-    pub(super) fn list_ahead(&mut self) {
-        for (number, lane) in &mut self.lanes {
-            let Some(after) = lane.next_page(FEW) else {
-                continue;
-            };
-            lane.is_listing = true;
-            let (number, prefix) = (*number, lane.range.prefix.clone());
-            let SourcePorts {
-                archive, retry, stop, ..
-            } = self.ports;
-            self.happening.push(Box::pin(async move {
-                let list = || archive.list(Store::Streams, &prefix, after.as_deref());
-                let page = retry.run("list bucket", &prefix, stop, list).await;
-                Happened::Listed(number, page)
-            }));
+    fn list(
+        &self,
+        prefix: String,
+        after: Option<String>,
+    ) -> impl Future<Output = Result<Listed, Fault>> + use<'a> {
+        let SourcePorts {
+            archive, retry, stop, ..
+        } = self.ports;
+        async move {
+            let list = || archive.list(Store::Streams, &prefix, after.as_deref());
+            let page = retry.run("list bucket", &prefix, stop, list).await?;
+            Ok(Listed {
+                page,
+                ..Listed::default()
+            })
         }
     }
 

@@ -1,11 +1,14 @@
+mod doubts;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use actix::{Actor, Context, Handler, MessageResult};
 
 use super::*;
-use crate::ports::restore_state::{RestoreId, StreamFigures};
-use crate::testkit::{FakeArchive, MemoryRestoreState};
+use crate::ports::restore_state::StreamFigures;
+use crate::restore::test_ports;
+use crate::testkit::{ArchiveCall, FakeArchive, Gate, MemoryRestoreState, Trouble};
 
 /// A worker that does as it is told, and keeps what it was asked for.
 #[derive(Clone, Default)]
@@ -19,7 +22,11 @@ struct Told {
     outage_after: Option<usize>,
     /// What the dispatcher has.
     has: BTreeSet<String>,
+    /// Where these keys age off before they can be read.
+    ages_off: Option<(FakeArchive, String)>,
     jobs: Vec<RestoreStream>,
+    /// How many jobs there were, those included in which the dispatcher is only asked.
+    asked: usize,
 }
 
 impl Actor for Workers {
@@ -31,12 +38,19 @@ impl Handler<RestoreStream> for Workers {
 
     fn handle(&mut self, job: RestoreStream, _: &mut Self::Context) -> Self::Result {
         let mut told = self.0.lock().unwrap();
+        told.asked += 1;
         match (job.ask, told.has.contains(&job.key)) {
             (Ask::First | Ask::Only, true) => return MessageResult(Restored::There),
             (Ask::Only, false) => return MessageResult(Restored::Absent),
             _ => {}
         }
         told.jobs.push(job.clone());
+        if let Some((archive, key)) = &told.ages_off
+            && *key == job.key
+        {
+            archive.lose(Store::Streams, key);
+            return MessageResult(Restored::Gone);
+        }
         let is_away = told.outage_after.is_some_and(|after| told.jobs.len() > after);
         MessageResult(match told.fates.get(&job.key) {
             _ if is_away => Restored::Failed(Fault::transient("restore stream", &job.key, "503")),
@@ -52,6 +66,14 @@ impl Handler<RestoreStream> for Workers {
 impl Workers {
     fn will(&self, key: &str, fate: Restored) {
         self.0.lock().unwrap().fates.insert(key.to_owned(), fate);
+    }
+
+    fn loses(&self, archive: &FakeArchive, key: &str) {
+        self.0.lock().unwrap().ages_off = Some((archive.clone(), key.to_owned()));
+    }
+
+    fn asked(&self) -> usize {
+        self.0.lock().unwrap().asked
     }
 
     /// What was sent since this was asked last.
@@ -71,30 +93,27 @@ struct Scene {
     ports: SourcePorts,
 }
 
+const FIRST: Pass = Pass::First {
+    ask_first: false,
+    since: NOW,
+};
+
 const NOW: Timestamp = Timestamp::from_micros(1_000_000_000_000_000);
 
 impl Scene {
     async fn new() -> Self {
         let (archive, workers, state) = (FakeArchive::new(), Workers::default(), MemoryRestoreState::new());
-        let id = RestoreId {
-            bucket: "b".into(),
-            target: "t".into(),
-            selection: "s".into(),
-        };
-        state.begin(&id, false, NOW).await.unwrap();
+        test_ports::begin(&state).await;
         let ports = SourcePorts {
             archive: Rc::new(archive.clone()),
             workers: workers.clone().start().recipient(),
             state: Rc::new(state.clone()),
             standing: Standing::new([(source(), StreamFigures::default())], []),
-            retry: RetryPolicy {
-                attempts: 2,
-                average_delay: Duration::from_millis(1),
-                retries: Default::default(),
-            },
+            retry: test_ports::twice(),
             stop: StopFlag::default(),
             most_out: 3,
             failures_in_row: 3,
+            prefer: Form::Plain,
             found: Rc::default(),
             seen: Rc::default(),
         };
@@ -118,13 +137,13 @@ impl Scene {
     }
 
     async fn restore(&self) -> Result<(), Halt> {
-        self.go_through(Pass::First { ask_first: false }).await
+        self.go_through(FIRST).await
     }
 
     async fn go_through(&self, pass: Pass) -> Result<(), Halt> {
         let labels = WhichStreams::Labels {
             labels: Vec::new(),
-            hashes: Vec::new(),
+            hashes: Hashes::default(),
         };
         restore_source(&self.ports, &source(), labels, pass).await
     }
@@ -144,6 +163,10 @@ impl Scene {
 
 fn source() -> SourceName {
     SourceName::new("samples").unwrap()
+}
+
+fn last(since: Timestamp) -> Pass {
+    Pass::Last { since, asks: true }
 }
 
 fn failed(key: &str) -> Restored {
@@ -210,7 +233,7 @@ async fn what_is_permanently_bad_is_a_dead_letter_before_the_mark_passes_it() {
     scene.archive.plant(Store::Streams, stray.clone(), "x", NOW);
     let corrupt = Fault::corrupt("restore stream", &keys[1], "no gzip");
     scene.workers.will(&keys[1], Restored::Dead(corrupt));
-    scene.workers.will(&keys[2], Restored::Gone);
+    scene.workers.loses(&scene.archive, &keys[2]);
     scene.restore().await.unwrap();
     let mut dead = scene.dead();
     dead.sort();
@@ -229,73 +252,13 @@ async fn what_is_permanently_bad_is_a_dead_letter_before_the_mark_passes_it() {
     assert!(buried < first_mark, "{changes:?}");
 }
 
-#[actix_rt::test]
-async fn the_last_pass_looks_at_what_is_new_wherever_it_sorts() {
-    let scene = Scene::new().await;
-    scene.plant("content", 5);
-    scene.restore().await.unwrap();
-    scene.workers.jobs();
-    let late = format!("samples/content/{}", "0".repeat(64));
-    let since = NOW.after(Duration::from_secs(60));
-    scene.archive.plant(Store::Streams, late.clone(), "x", since);
-    scene.restore().await.unwrap();
-    assert!(scene.workers.jobs().is_empty(), "it lies behind the mark");
-    scene.go_through(Pass::Last { since }).await.unwrap();
-    assert_eq!(scene.workers.jobs(), [late]);
+fn named(keys: &[String]) -> NamedStreams {
+    let keys = crate::restore::selection::Keys::read(keys.join("\n").as_bytes()).unwrap();
+    keys.streams_of(&source())
 }
 
-#[actix_rt::test]
-async fn what_has_been_counted_is_not_counted_again_by_the_last_pass_nor_by_another_start() {
-    let mut scene = Scene::new().await;
-    let keys = scene.plant("content", 5);
-    let corrupt = Fault::corrupt("restore stream", &keys[1], "no gzip");
-    scene.workers.will(&keys[1], Restored::Dead(corrupt));
-    for stray in ["samples/content/README", "samples/README"] {
-        scene.archive.plant(Store::Streams, stray.to_owned(), "x", NOW);
-    }
-    scene.restore().await.unwrap();
-    let expected = StreamFigures {
-        restored: 4,
-        dead: 3,
-        bytes: 7,
-        ..StreamFigures::default()
-    };
-    for _ in 0..2 {
-        scene.go_through(Pass::Last { since: NOW }).await.unwrap();
-        assert_eq!(scene.figures(), expected);
-        assert_eq!(scene.ports.standing.progress().all_streams(), expected);
-        assert_eq!(scene.dead().len(), 3);
-        scene.ports.standing = Standing::new([(source(), scene.figures())], []);
-        scene.restore().await.unwrap();
-    }
-}
-
-#[actix_rt::test]
-async fn what_a_last_pass_restores_is_counted_once_though_it_dies_before_it_counts() {
-    let scene = Scene::new().await;
-    scene.plant("content", 2);
-    scene.restore().await.unwrap();
-    let key = |digit: &str| format!("samples/content/{}", digit.repeat(64));
-    for digit in ["0", "1"] {
-        scene.archive.plant(Store::Streams, key(digit), "x", NOW);
-    }
-    // One of the two had been sent when the start before this one died.
-    scene.state.record(told::expected(&key("0"))).await.unwrap();
-    scene.workers.0.lock().unwrap().has.insert(key("0"));
-    for _ in 0..2 {
-        scene.go_through(Pass::Last { since: NOW }).await.unwrap();
-        assert_eq!(scene.figures().restored, 4);
-        assert_eq!(scene.ports.standing.progress().all_streams().restored, 4);
-    }
-    assert_eq!(
-        scene
-            .workers
-            .jobs()
-            .iter()
-            .filter(|sent| **sent == key("1"))
-            .count(),
-        1
-    );
+fn encrypted(key: &str) -> String {
+    format!("{key}.aesc1")
 }
 
 #[actix_rt::test]
@@ -311,7 +274,7 @@ async fn a_label_that_grows_or_shrinks_between_two_starts_is_neither_repeated_no
     scene.restore().await.unwrap();
     sent.extend(scene.workers.jobs());
     assert!(sent.len() > 10, "what sorts behind the mark");
-    scene.go_through(Pass::Last { since: NOW }).await.unwrap();
+    scene.go_through(last(NOW)).await.unwrap();
     sent.extend(scene.workers.jobs());
     let distinct: BTreeSet<&String> = sent.iter().collect();
     assert_eq!((sent.len(), distinct.len()), (keys.len(), keys.len()));
@@ -361,42 +324,6 @@ async fn the_start_after_a_stop_asks_the_mark_who_is_to_blame() {
 }
 
 #[actix_rt::test]
-async fn a_hash_is_found_without_a_full_listing() {
-    let scene = Scene::new().await;
-    scene.archive.set_page(10);
-    let keys = scene.plant("content", 500);
-    scene.plant("text", 2);
-    let wanted: StreamId = keys[77].parse().unwrap();
-    let which = WhichStreams::Labels {
-        labels: Vec::new(),
-        hashes: vec![*wanted.sha256()],
-    };
-    let pass = Pass::First { ask_first: false };
-    restore_source(&scene.ports, &source(), which, pass)
-        .await
-        .unwrap();
-    assert_eq!(scene.workers.jobs(), [keys[77].clone()]);
-    assert_eq!(scene.ports.found.borrow().len(), 1);
-    assert!(scene.dead().is_empty(), "it need not be there under every label");
-}
-
-#[actix_rt::test]
-async fn a_key_that_is_asked_for_and_not_there_is_a_dead_letter() {
-    let scene = Scene::new().await;
-    let keys = scene.plant("content", 2);
-    let absent = format!("samples/content/{}", "0".repeat(64));
-    let which = WhichStreams::Named(vec![keys[0].clone(), absent.clone()]);
-    let pass = Pass::First { ask_first: false };
-    restore_source(&scene.ports, &source(), which, pass)
-        .await
-        .unwrap();
-    assert_eq!(
-        (scene.workers.jobs(), scene.dead()),
-        (vec![keys[0].clone()], vec![absent])
-    );
-}
-
-#[actix_rt::test]
 async fn a_stop_begins_nothing_more_and_saves_the_marks() {
     let scene = Scene::new().await;
     scene.plant("content", 10);
@@ -404,3 +331,7 @@ async fn a_stop_begins_nothing_more_and_saves_the_marks() {
     assert!(matches!(scene.restore().await, Err(Halt::Stopped)));
     assert!(scene.workers.jobs().is_empty());
 }
+
+mod both_forms;
+mod last_pass;
+mod names;

@@ -34,12 +34,22 @@ pub(super) fn told(key: &str, figures: StreamFigures) -> RestoreChange {
     let mark = LaneMark {
         key: key.to_owned(),
         figures,
+        ..LaneMark::default()
     };
     RestoreChange::LaneReached(name(key), mark)
 }
 
+/// The figures of an object that is given up.
+pub(super) fn buried(size: u64) -> StreamFigures {
+    StreamFigures {
+        dead: 1,
+        bytes: size,
+        ..StreamFigures::default()
+    }
+}
+
 impl Run<'_> {
-    /// What is told of an object.
+    /// What the row of one form tells.
     pub(super) fn row(&self, key: &str) -> Result<Row, Halt> {
         Ok(match self.ports.state.lane(&name(key))? {
             None => Row::None,
@@ -48,13 +58,53 @@ impl Run<'_> {
         })
     }
 
+    /// What is told of an object in its forms, and the form whose row is to tell of it: the first of which none does.
+    /// A form that has come since the other one was told of is new.
+    pub(super) fn rows(&self, object: &Forms) -> Result<(Row, String), Halt> {
+        let mut free: Option<(Row, String)> = None;
+        for form in object.listed() {
+            let row = self.row(&form.key)?;
+            if row == Row::Expected || (row == Row::None && free.is_none()) {
+                free = Some((row, form.key.clone()));
+            }
+        }
+        Ok(free.unwrap_or_else(|| (Row::Told, object.key.clone())))
+    }
+
+    /// The changes that tell of an object, in their order: that of `row` comes last, with the figures.
+    pub(super) fn all_told(&self, begun: &Begun, figures: StreamFigures) -> Result<Vec<RestoreChange>, Halt> {
+        let mut changes = Vec::new();
+        for form in begun.object.listed() {
+            if form.key != begun.row && self.row(&form.key)? != Row::Told {
+                changes.push(told(&form.key, StreamFigures::default()));
+            }
+        }
+        changes.push(told(&begun.row, figures));
+        Ok(changes)
+    }
+
     /// Makes an object a dead letter and tells of it, in this order: a crash between the two repeats the first.
     pub(super) async fn bury(&self, key: &str, size: u64, fault: &Fault, attempts: u32) -> Result<(), Halt> {
+        let dead = buried(size);
+        self.bury_telling(key, fault, attempts, vec![told(key, dead)], dead)
+            .await
+    }
+
+    /// The same, with the changes that tell of it.
+    pub(super) async fn bury_telling(
+        &self,
+        key: &str,
+        fault: &Fault,
+        attempts: u32,
+        telling: Vec<RestoreChange>,
+        figures: StreamFigures,
+    ) -> Result<(), Halt> {
         log::error!(error:% = fault; "{fault}; it is a dead letter now, the others go on");
         let letter = DeadLetter {
             store: Store::Streams,
             key: key.to_owned(),
             event: None,
+            route: None,
             kafka_key: None,
             reason: fault.to_string(),
             attempts,
@@ -66,12 +116,9 @@ impl Run<'_> {
             .record(RestoreChange::GivenUp(letter, None))
             .await?;
         fault_point::pass(FaultPoint::RestoreStreamBuried);
-        let figures = StreamFigures {
-            dead: 1,
-            bytes: size,
-            ..StreamFigures::default()
-        };
-        self.ports.state.record(told(key, figures)).await?;
+        for change in telling {
+            self.ports.state.record(change).await?;
+        }
         self.count(figures);
         Ok(())
     }
@@ -110,17 +157,15 @@ impl Run<'_> {
         let key = key.filter(|key| range.after.as_ref().is_none_or(|after| key > after));
         Ok(key.map(|key| LaneMark {
             key,
-            figures: StreamFigures::default(),
+            ..LaneMark::default()
         }))
     }
 
-    /// Whether an earlier start has cut a label: then it stays cut, for the marks are those of the parts.
+    /// Whether an earlier start, or pass, has cut a label: then it stays cut, for the marks are those of the parts.
     pub(super) fn was_cut(&self, prefix: &str) -> Result<bool, Halt> {
-        if self.keeps_marks() {
-            for range in LaneRange::cut(prefix) {
-                if self.ports.state.lane(&range.name)?.is_some() {
-                    return Ok(true);
-                }
+        for range in LaneRange::cut(prefix) {
+            if self.ports.state.lane(&range.name)?.is_some() {
+                return Ok(true);
             }
         }
         Ok(false)

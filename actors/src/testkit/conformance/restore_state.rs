@@ -39,6 +39,7 @@ pub async fn all<R: Reopen>(make: impl Fn() -> R) {
     letters::the_event_of_a_letter_is_kept_byte_for_byte(make()).await;
     letters::a_letter_that_is_settled_is_gone_with_its_event(make()).await;
     letters::letters_outlive_their_restore(make()).await;
+    letters::each_route_has_letters_of_its_own(make()).await;
 }
 
 fn at(micros: i64) -> Timestamp {

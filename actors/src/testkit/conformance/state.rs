@@ -29,6 +29,8 @@ pub async fn all<R: Reopen>(make: impl Fn() -> R) {
     pulls::suspect_spans_are_read_in_pages(make()).await;
     pulls::a_batch_goes_from_journaled_to_removed(make()).await;
     pulls::a_seal_is_replaced_written_and_gone(make()).await;
+    pulls::the_last_event_and_bundle_of_a_feed_are_known_to_later_starts(make()).await;
+    pulls::how_the_pulls_of_feeds_stand_is_known_to_later_starts(make()).await;
     pulls::uploads_are_open_until_they_end(make()).await;
     streams::a_stream_is_pending_once_under_a_rising_ticket(make()).await;
     streams::tickets_rise_over_restarts_whatever_was_settled(make()).await;
@@ -61,6 +63,7 @@ struct Everything {
     marks: Vec<crate::ports::state::PullMark>,
     batches: Vec<crate::ports::state::BatchRow>,
     sealed: Vec<crate::ports::state::SealedBundle>,
+    times: Vec<crate::ports::state::FeedTimes>,
     pending: Vec<crate::ports::state::PendingStream>,
     failed: Vec<crate::ports::state::FailedStream>,
     missing: Vec<crate::ports::state::MissingStream>,
@@ -75,6 +78,7 @@ fn everything(state: &impl LocalState) -> Everything {
             marks: state.marks()?,
             batches: state.batches()?,
             sealed: state.sealed()?,
+            times: state.feed_times()?,
             pending: state.pending_from(0, usize::MAX)?,
             failed: state.failed()?,
             missing: state.missing()?,
@@ -120,7 +124,7 @@ async fn changes_about_nothing_change_nothing(under_test: impl Reopen) {
         [
             Change::PullEnded(feed.clone(), None),
             Change::StreamsNamed(feed.clone(), 7),
-            Change::BundleWritten(pulls::bundle(&feed, 5, &[]).key),
+            Change::BundleWritten(pulls::bundle(&feed, 5, &[]).key, at(1)),
             Change::BatchRemoved(feed, 7),
             Change::StreamStored(stream(1)),
             Change::StreamFailed(stream(2), "time-out".to_owned()),

@@ -17,6 +17,7 @@ use actors::stop::StopFlag;
 use actors::stream_worker::{StoreStream, StreamOutcome};
 use actors::supervisor::{Ending, Stage};
 use actors::testkit::{Answer, BucketCall, FakeBucket, FakeDispatcher, MemoryJournal, MemoryState, Trouble};
+use futures_util::FutureExt as _;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
@@ -32,7 +33,7 @@ fn board() -> BackupBoard {
     let pulse = Pulse::default();
     let board = BackupBoard::new("1", &[feed()], pulse.clone(), Tally::default());
     board.state_opened();
-    board.feeds_started();
+    board.begun();
     pulse.beat(Stage::Running);
     board
 }
@@ -71,6 +72,25 @@ fn a_journal_that_cannot_take_more_is_not_ready_and_says_why() {
     );
 }
 
+#[tokio::test]
+async fn a_journal_that_is_full_is_told_as_full_whatever_takes_its_room() {
+    let (board, room) = (board(), JournalRoom::new(100));
+    room.take_finished(30);
+    room.set_aside(15);
+    let coming = room.reserve(25).await;
+    coming.take(40).await;
+    let expected = room.reserve(15).await;
+    assert!(room.reserve(1).now_or_never().is_none(), "feeds wait");
+    board.counted(StateCounts::default(), &room);
+    let journal = board.snapshot().backup.unwrap().journal;
+    assert_eq!(
+        (journal.bytes, journal.reserved_bytes, journal.aside_bytes),
+        (30, 55, 15)
+    );
+    assert_eq!((journal.taken_bytes, journal.max_bytes), (100, 100));
+    drop((coming, expected));
+}
+
 #[test]
 fn nothing_is_told_of_what_waits_before_local_state_has_been_read() {
     let board = board();
@@ -99,6 +119,25 @@ fn the_oldest_stream_is_told_as_long_as_one_is_pending() {
     assert_eq!((told.pending, told.failed, told.failed_names.len()), (2, 1, 1));
     board.counted(pending(0), &JournalRoom::new(1));
     assert_eq!(streams(&board).oldest_pending_seconds, None);
+}
+
+#[test]
+fn suspect_pulls_are_told_as_pulls_and_as_the_spans_that_remember_them() {
+    let board = board();
+    let counts = StateCounts {
+        suspect_pulls: 2,
+        ..StateCounts::default()
+    };
+    let suspect = |pulls| SuspectFeed {
+        feed: feed(),
+        pulls,
+        since: Timestamp::from_micros(1),
+        until: Timestamp::from_micros(2),
+    };
+    board.suspected(&[suspect(300), suspect(12)]);
+    board.counted(counts, &JournalRoom::new(1));
+    let backup = board.snapshot().backup.unwrap();
+    assert_eq!((backup.suspect_pulls, backup.suspect_pulls_in_all), (2, 312));
 }
 
 /// Stores every other stream, and fails with the rest.

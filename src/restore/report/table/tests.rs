@@ -1,7 +1,7 @@
 //! What an operator reads at the end.
 
 use actors::feed::SourceName;
-use actors::restore::progress::{LeftOut, LeftOutBecause, SourceProgress, Stage};
+use actors::restore::progress::{LeftBehind, LeftOut, LeftOutBecause, SourceProgress, Stage};
 
 use super::super::verdict::Ending;
 use super::*;
@@ -58,10 +58,13 @@ pub(in crate::restore::report) fn progress() -> Progress {
             feed("system/insert/default", inserts),
             feed("samples/binary/sourced", sourced),
         ],
-        left_out: vec![LeftOut {
-            source: "old".to_owned(),
-            because: LeftOutBecause::NotConfigured,
-        }],
+        left_behind: LeftBehind {
+            sources: vec![LeftOut {
+                source: "old".to_owned(),
+                because: LeftOutBecause::NotConfigured,
+            }],
+            ..LeftBehind::default()
+        },
         ..Progress::default()
     }
 }
@@ -80,6 +83,7 @@ fn a_sum_that_does_not_hold_is_said_loudly() {
     let mut progress = progress();
     progress.feeds[1].figures.filtered = 3;
     progress.feeds[1].not_wanted = 1_234;
+    progress.notes = vec!["bundles were chosen by their names".to_owned()];
     insta::assert_snapshot!(report(&progress));
 }
 
@@ -87,15 +91,15 @@ fn a_sum_that_does_not_hold_is_said_loudly() {
 fn what_was_not_asked_for_has_no_table() {
     let mut progress = progress();
     progress.feeds.clear();
-    progress.left_out.clear();
+    progress.left_behind = LeftBehind::default();
     progress.streams.truncate(1);
     assert_eq!(
         report(&progress),
-        " streams of  objects  restored  there  dead letters  stored size\n\
-         ─────────────────────────────────────────────────────────────────\n \
-         samples       9,000     7,999  1,000             1     5.00 GiB\n \
-         all           9,000     7,999  1,000             1     5.00 GiB\n\
-         FINISHED, BUT NOT COMPLETE: 1 stream could not be put back; `azul-backup dead-letters` lists them, and \
+        " streams of  objects  restored  there  gone  dead letters  stored size\n\
+         ───────────────────────────────────────────────────────────────────────\n \
+         samples       9,000     7,999  1,000     0             1     5.00 GiB\n \
+         all           9,000     7,999  1,000     0             1     5.00 GiB\n\
+         FINISHED, BUT NOT COMPLETE: 1 stream could not be put back; `azul-backup dead-letters` lists what still is not, and \
          everything else is restored and was verified."
     );
 }

@@ -33,8 +33,9 @@ pub enum Fault {
     Nonsense,
     /// The connection is cut before the answer, after the effect (publishing and uploading).
     LostAnswer,
-    /// Only so many events from the front go to Kafka; the answer is a 500 that says so (publishing only).
-    Partial(usize),
+    /// Only so many events from the front go to Kafka; the answer is a 500 that says so, with this of each of the others
+    /// (publishing only).
+    Partial(usize, &'static str),
     /// 425, and nothing is done: filters dropped all, by this list (publishing only).
     Filtered(&'static str),
     /// 425, and nothing is done: all are older than their source keeps (publishing only).

@@ -48,7 +48,7 @@ pub(super) async fn publish(
         std::future::pending().await
     }
     let most = match fault {
-        Some(Fault::Partial(most)) => Some(most),
+        Some(Fault::Partial(most, why)) => Some((most, why)),
         _ => None,
     };
     let post = Post {
@@ -69,8 +69,8 @@ pub(super) async fn publish(
 struct Post<'a> {
     shared: &'a Shared,
     number: u64,
-    /// Kafka takes no more events than this.
-    most: Option<usize>,
+    /// Kafka takes no more events than this, for this reason.
+    most: Option<(usize, &'static str)>,
 }
 
 fn model_of(query: &str) -> Result<Model, Refusal> {
@@ -157,28 +157,30 @@ impl Post<'_> {
         let mut failures = Vec::new();
         let (mut produced, mut not_produced) = (Vec::new(), String::new());
         for (event, fate) in valid.iter().zip(&fates) {
-            match fate {
-                Verdict::Produced if self.most.is_some_and(|most| produced.len() >= most) => {
-                    not_produced.push_str("a fault on order;\n");
+            let no_more = self.most.filter(|(most, _)| produced.len() >= *most);
+            match (fate, no_more) {
+                (Verdict::Produced, Some((_, why))) => not_produced.push_str(&format!("{why};\n")),
+                (Verdict::Produced, None) if event.bytes.len() > LARGEST_MESSAGE => {
+                    not_produced.push_str(&format!(
+                        "message too large for kafka: {} vs {LARGEST_MESSAGE} bytes;\n",
+                        event.bytes.len()
+                    ))
                 }
-                Verdict::Produced if event.bytes.len() > LARGEST_MESSAGE => not_produced.push_str(&format!(
-                    "message too large for kafka: {} vs {LARGEST_MESSAGE} bytes;\n",
-                    event.bytes.len()
-                )),
-                Verdict::Produced => produced.push(*event),
-                Verdict::Refused(reason) => {
+                (Verdict::Produced, None) => produced.push(*event),
+                (Verdict::Refused(reason), _) => {
                     failures
                         .push(json!({ "error": reason, "kafka_key": text(&event.value, &["kafka_key"]) }));
                 }
-                Verdict::AgedOff | Verdict::Filtered(_) => {}
+                (Verdict::AgedOff | Verdict::Filtered(_), _) => {}
             }
         }
         let count = produced.len();
         self.store(model, version, &produced);
         if !not_produced.is_empty() {
+            // of those that are left when invalid and filtered ones are out
+            let of = count + not_produced.matches(";\n").count();
             let detail = format!(
-                "successfully submitted {count}/{} events with the failed events providing the following errors: {not_produced}",
-                events.len()
+                "successfully submitted {count}/{of} events with the failed events providing the following errors: {not_produced}"
             );
             return Err(Refusal::new(500, "failed ProduceAnyEvents", detail));
         }

@@ -76,6 +76,8 @@ pub enum Reply {
     Json(u16),
     /// An error with the XML of S3.
     Xml(u16),
+    /// What S3 says of an object that is not there.
+    NoSuchKey,
     /// An error with the web page of something in between.
     Html(u16),
     /// 200 with a web page.
@@ -138,6 +140,7 @@ impl Reply {
             Self::Own(status) => status.to_string(),
             Self::Json(status) => format!("{status} with JSON"),
             Self::Xml(status) => format!("{status} with XML"),
+            Self::NoSuchKey => "404 of an object".to_owned(),
             Self::Html(status) => format!("{status} with a web page"),
             Self::Page => "200 with a web page".to_owned(),
             Self::TaggedPage => "200 with a web page and S3's headers".to_owned(),
@@ -174,6 +177,7 @@ impl Reply {
             Self::Own(status) | Self::Xml(status) => {
                 (status, "application/xml", error(code(status, operation)))
             }
+            Self::NoSuchKey => (404, "application/xml", error("NoSuchKey")),
             Self::Html(status) => (status, "text/html", HTML.to_owned()),
             Self::Page | Self::TaggedPage => (200, "text/html", HTML.to_owned()),
             Self::ErrorInside => (200, "application/xml", error("InternalError")),

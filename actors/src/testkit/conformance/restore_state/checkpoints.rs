@@ -3,7 +3,8 @@
 use super::{Reopen, at, begin, feed, id, record};
 use crate::feed::Feed;
 use crate::ports::restore_state::{
-    BundleDone, EventFigures, LaneMark, RestoreChange, RestoreId, RestoreState, StreamFigures, Unfinished,
+    BundleDone, EventFigures, KeyCensus, LaneMark, RestoreChange, RestoreId, RestoreState, StreamFigures,
+    Unfinished,
 };
 use crate::ports::state::StateFault;
 
@@ -13,9 +14,12 @@ fn mark(key: &str, restored: u64) -> LaneMark {
         bytes: restored * 100,
         ..StreamFigures::default()
     };
+    let mut passed = KeyCensus::default();
+    passed.take(key);
     LaneMark {
         key: key.to_owned(),
         figures,
+        passed,
     }
 }
 

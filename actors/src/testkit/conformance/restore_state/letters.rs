@@ -4,13 +4,14 @@ use bytes::Bytes;
 
 use super::{Reopen, at, begin, id, record};
 use crate::ports::archive::Store;
-use crate::ports::restore_state::{DeadLetter, RestoreChange, RestoreState};
+use crate::ports::restore_state::{DeadLetter, RestoreChange, RestoreId, RestoreState};
 
 fn letter(store: Store, key: &str, event: Option<u64>) -> DeadLetter {
     DeadLetter {
         store,
         key: key.to_owned(),
         event,
+        route: None,
         kafka_key: event.map(|event| format!("key-{event}")),
         reason: "refused: no such author".to_owned(),
         attempts: 2,
@@ -186,7 +187,16 @@ pub(super) async fn letters_outlive_their_restore(under_test: impl Reopen) {
     record(state, [given_up_with(&one, b"one"), RestoreChange::Finished]).await;
     let under_test = under_test.reopen();
     let state = under_test.state();
-    assert_eq!(all(state).len(), 1);
+    // It has got the route of the restore.
+    let one = DeadLetter {
+        route: Some(id("all").route()),
+        ..one
+    };
+    let kept = DeadLetter {
+        event_bytes: 3,
+        ..one.clone()
+    };
+    assert_eq!(all(state), [kept]);
     assert_eq!(event_of(state, &one).await.as_deref(), Some(&b"one"[..]));
     state
         .begin(&id("all"), true, at(2))
@@ -196,4 +206,53 @@ pub(super) async fn letters_outlive_their_restore(under_test: impl Reopen) {
     let under_test = under_test.reopen();
     record(under_test.state(), [RestoreChange::LetterSettled(one)]).await;
     assert_eq!(all(under_test.state()), []);
+}
+
+pub(super) async fn each_route_has_letters_of_its_own(under_test: impl Reopen) {
+    const KEY: &str = "samples/binary/a";
+    let letters = [None, Some(1), Some(2)].map(|event| letter(Store::Events, KEY, event));
+    let other_id = RestoreId {
+        target: "another dispatcher".to_owned(),
+        ..id("all")
+    };
+    // One of an earlier version: nobody knows its route.
+    record(under_test.state(), [given_up_with(&letters[1], b"old")]).await;
+    assert_eq!(
+        under_test.state().letters_of(Store::Events, KEY),
+        Ok(Vec::new()),
+        "none has begun"
+    );
+    let state = under_test.state();
+    begin(state, &id("all"), 1).await;
+    record(state, letters.iter().map(|letter| given_up_with(letter, b"one"))).await;
+    record(
+        state,
+        [given_up(&letter(Store::Events, "samples/binary/a\0", None))],
+    )
+    .await;
+    record(state, [given_up(&letter(Store::Streams, KEY, None))]).await;
+    begin(state, &other_id, 1).await;
+    record(state, [given_up_with(&letters[1], b"two")]).await;
+    assert_eq!(all(state).len(), 7);
+
+    let under_test = under_test.reopen();
+    let state = under_test.state();
+    begin(state, &other_id, 2).await;
+    let of_other = state.letters_of(Store::Events, KEY).expect("rows can be read");
+    assert_eq!(
+        of_other.iter().map(|letter| letter.event).collect::<Vec<_>>(),
+        [Some(1)]
+    );
+    assert_eq!(of_other[0].attempts, 2, "the other's are not counted");
+    assert_eq!(event_of(state, &of_other[0]).await.as_deref(), Some(&b"two"[..]));
+    record(state, [RestoreChange::LetterSettled(of_other[0].clone())]).await;
+    assert_eq!(state.letters_of(Store::Events, KEY), Ok(Vec::new()));
+    begin(state, &id("all"), 2).await;
+    let own = state.letters_of(Store::Events, KEY).expect("rows can be read");
+    assert_eq!(
+        own.iter().map(|letter| letter.event).collect::<Vec<_>>(),
+        [None, Some(1), Some(2)]
+    );
+    assert_eq!(event_of(state, &own[1]).await.as_deref(), Some(&b"one"[..]));
+    assert_eq!(event_of(state, &letters[1]).await.as_deref(), Some(&b"old"[..]));
 }

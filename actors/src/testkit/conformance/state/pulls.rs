@@ -6,8 +6,8 @@ use crate::feed::Feed;
 use crate::object_key::BundleKey;
 use crate::ports::journal::BatchFile;
 use crate::ports::state::{
-    BatchContents, BatchRow, Change, EventName, LocalState, Member, OpenUpload, PullMark, SealedBundle,
-    SuspectPull,
+    BatchContents, BatchRow, Change, EventName, FeedPulls, FeedTimes, LocalState, Member, OpenUpload,
+    PullMark, SealedBundle, SuspectPull,
 };
 
 pub(super) fn feed(action: &str) -> Feed {
@@ -93,8 +93,8 @@ pub(super) async fn fill(state: &impl LocalState) {
         [
             Change::PullMarked(mark(&mapped, 1)),
             Change::PullSuspected(suspect(&mapped, 1, "ready:false")),
-            Change::BatchJournaled(batch(&sourced, 1, 10)),
-            Change::BatchJournaled(batch(&sourced, 2, 10)),
+            Change::BatchJournaled(batch(&sourced, 1, 10), at(4)),
+            Change::BatchJournaled(batch(&sourced, 2, 10), at(4)),
             Change::StreamsNamed(sourced.clone(), 1),
             Change::BundleSealed(bundle(&sourced, 15, &[(1, 0..10), (2, 0..5)])),
             Change::UploadBegun(upload("a")),
@@ -120,7 +120,7 @@ pub(super) async fn a_mark_goes_with_its_batch_or_its_end(under_test: impl Reope
     record(
         state,
         [
-            Change::BatchJournaled(batch(&sourced, 1, 10)),
+            Change::BatchJournaled(batch(&sourced, 1, 10), at(4)),
             Change::PullEnded(augmented.clone(), Some(suspect(&augmented, 4, "500"))),
         ],
     )
@@ -162,9 +162,9 @@ pub(super) async fn a_batch_goes_from_journaled_to_removed(under_test: impl Reop
     record(
         state,
         [
-            Change::BatchJournaled(batch(&sourced, 300, 1)),
-            Change::BatchJournaled(batch(&mapped, 4, 2)),
-            Change::BatchJournaled(batch(&sourced, 2, 3)),
+            Change::BatchJournaled(batch(&sourced, 300, 1), at(4)),
+            Change::BatchJournaled(batch(&mapped, 4, 2), at(4)),
+            Change::BatchJournaled(batch(&sourced, 2, 3), at(4)),
             Change::StreamsNamed(sourced.clone(), 300),
             Change::StreamsNamed(mapped.clone(), 300),
         ],
@@ -196,8 +196,8 @@ pub(super) async fn a_seal_is_replaced_written_and_gone(under_test: impl Reopen)
     record(
         state,
         [
-            Change::BatchJournaled(batch(&sourced, 1, 10)),
-            Change::BatchJournaled(batch(&sourced, 2, 10)),
+            Change::BatchJournaled(batch(&sourced, 1, 10), at(4)),
+            Change::BatchJournaled(batch(&sourced, 2, 10), at(4)),
             Change::BundleSealed(other.clone()),
             Change::BundleSealed(first.clone()),
             Change::BundleSealed(second.clone()),
@@ -205,11 +205,11 @@ pub(super) async fn a_seal_is_replaced_written_and_gone(under_test: impl Reopen)
     )
     .await;
     assert_eq!(everything(state).sealed.len(), 2);
-    record(state, [Change::BundleWritten(first.key)]).await;
+    record(state, [Change::BundleWritten(first.key, at(5))]).await;
     let seen = everything(state);
     assert!(seen.sealed.contains(&second), "the key of an earlier seal");
     assert!(seen.batches.iter().all(|row| row.taken == 0));
-    let written = Change::BundleWritten(second.key);
+    let written = Change::BundleWritten(second.key, at(5));
     record(state, [written.clone(), written]).await;
     let seen = everything(state);
     assert_eq!(seen.sealed, [other]);
@@ -219,6 +219,83 @@ pub(super) async fn a_seal_is_replaced_written_and_gone(under_test: impl Reopen)
     );
     let under_test = under_test.reopen();
     assert_eq!(everything(under_test.state()), seen);
+}
+
+pub(super) async fn the_last_event_and_bundle_of_a_feed_are_known_to_later_starts(under_test: impl Reopen) {
+    let state = under_test.state();
+    let (mapped, sourced) = (feed("mapped"), feed("sourced"));
+    assert_eq!(everything(state).times, []);
+    let earlier = bundle(&sourced, 12, &[(1, 0..10)]);
+    let later = bundle(&sourced, 13, &[(2, 0..10)]);
+    record(
+        state,
+        [
+            Change::PullMarked(mark(&mapped, 1)),
+            Change::PullEnded(mapped.clone(), None),
+            Change::BatchJournaled(batch(&sourced, 1, 10), at(11)),
+            Change::BundleSealed(earlier.clone()),
+            Change::BatchJournaled(batch(&sourced, 2, 10), at(12)),
+            Change::BundleWritten(earlier.key.clone(), at(13)),
+            Change::BatchRemoved(sourced.clone(), 1),
+            Change::BatchJournaled(batch(&mapped, 3, 1), at(14)),
+            Change::BundleSealed(later.clone()),
+            Change::BundleWritten(later.key, at(15)),
+            // Not what is sealed.
+            Change::BundleWritten(earlier.key, at(16)),
+        ],
+    )
+    .await;
+    let times = |feed: Feed, event, bundle: Option<i64>| FeedTimes {
+        event: Some(at(event)),
+        bundle: bundle.map(at),
+        ..FeedTimes::unknown(feed)
+    };
+    let mut wanted = [times(mapped, 14, None), times(sourced, 12, Some(15))];
+    wanted.sort_by(|a, b| a.feed.cmp(&b.feed));
+    assert_eq!(everything(state).times, wanted);
+    let under_test = under_test.reopen();
+    assert_eq!(everything(under_test.state()).times, wanted);
+}
+
+pub(super) async fn how_the_pulls_of_feeds_stand_is_known_to_later_starts(under_test: impl Reopen) {
+    let state = under_test.state();
+    let (mapped, sourced) = (feed("mapped"), feed("sourced"));
+    let pulls = |feed: &Feed, last: Option<i64>, behind_since: Option<i64>| FeedPulls {
+        feed: feed.clone(),
+        last: last.map(at),
+        behind_since: behind_since.map(at),
+    };
+    record(
+        state,
+        [
+            Change::BatchJournaled(batch(&sourced, 1, 10), at(11)),
+            Change::PullsNoted(vec![
+                pulls(&mapped, Some(12), Some(9)),
+                pulls(&sourced, Some(12), Some(10)),
+            ]),
+            // A start that has not pulled yet, and one feed that has caught up.
+            Change::PullsNoted(vec![
+                pulls(&mapped, None, Some(9)),
+                pulls(&sourced, Some(13), None),
+            ]),
+        ],
+    )
+    .await;
+    let behind = FeedTimes {
+        pull: Some(at(12)),
+        behind_since: Some(at(9)),
+        ..FeedTimes::unknown(mapped)
+    };
+    let caught_up = FeedTimes {
+        event: Some(at(11)),
+        pull: Some(at(13)),
+        ..FeedTimes::unknown(sourced)
+    };
+    let mut wanted = [behind, caught_up];
+    wanted.sort_by(|a, b| a.feed.cmp(&b.feed));
+    assert_eq!(everything(state).times, wanted);
+    let under_test = under_test.reopen();
+    assert_eq!(everything(under_test.state()).times, wanted);
 }
 
 pub(super) async fn uploads_are_open_until_they_end(under_test: impl Reopen) {
