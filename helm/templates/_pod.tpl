@@ -136,6 +136,18 @@ volumes:
       name: {{ $.root.Values.secrets.backupS3Keys }}
       key: {{ $key }}
 {{- end }}
+{{- with .root.Values.secrets.proxy }}
+- name: HTTP_PROXY
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: http
+- name: HTTPS_PROXY
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: https
+{{- end }}
 {{- if .root.Values.CACertificateConfigMap }}
 - name: SSL_CERT_FILE
   value: /etc/azul-backup/ca/ca.crt

@@ -30,6 +30,15 @@ BK__RESTORE_TYPE: {{ .Values.restoreType | quote }}
 BK__EVENT_BATCH_SIZE: {{ .Values.backup.eventBatchSize | int64 | quote }}
 BK__JOURNAL_MAX_BYTES: {{ .Values.backup.journalMaxBytes | quote }}
 {{- end }}
+{{- with .Values.proxy.http }}
+HTTP_PROXY: {{ . | quote }}
+{{- end }}
+{{- with .Values.proxy.https }}
+HTTPS_PROXY: {{ . | quote }}
+{{- end }}
+{{- with .Values.proxy.noProxy }}
+NO_PROXY: {{ . | quote }}
+{{- end }}
 BED__LOG_LEVEL: {{ get $levels .Values.logLevel | default .Values.logLevel | quote }}
 BED__LOG_PRETTY: {{ .Values.logPretty | quote }}
 {{- end -}}
@@ -38,8 +47,18 @@ BED__LOG_PRETTY: {{ .Values.logPretty | quote }}
 {{- define "azul-backup.settingsOf" -}}
 {{ include "azul-backup.settings" . }}
 {{- range $name, $value := .Values.env }}
-{{ $name }}: {{ $value | toString | quote }}
+{{ $name }}: {{ include "azul-backup.text" $value | quote }}
 {{- end }}
+{{- end -}}
+
+{{/* A text, number or truth value as text. A whole number stays one: what is read from a file of values is a float, and of a
+     million would become 1e+06. */}}
+{{- define "azul-backup.text" -}}
+{{- if and (kindIs "float64" .) (eq (int64 . | float64) .) -}}
+{{- int64 . -}}
+{{- else -}}
+{{- toString . -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Where the volume of local state is mounted. */}}
@@ -74,6 +93,12 @@ BK__JOURNAL_MAX_BYTES: backup.journalMaxBytes
 BED__LOG_LEVEL: logLevel
 BED__LOG_PRETTY: logPretty
 BK__LOCAL_DATA__ROOTDIR: backup.volume or restore.volume
+HTTP_PROXY: proxy.http or secrets.proxy
+http_proxy: proxy.http or secrets.proxy
+HTTPS_PROXY: proxy.https or secrets.proxy
+https_proxy: proxy.https or secrets.proxy
+NO_PROXY: proxy.noProxy
+no_proxy: proxy.noProxy
 SSL_CERT_FILE: CACertificateConfigMap
 TMPDIR: tmp
 {{- end -}}
