@@ -28,7 +28,7 @@ use actors::fault::Fault;
 use actors::feed::{Action, Feed, SourceName};
 use actors::ports::{AnswerSink, ByteStream, Pull};
 use async_trait::async_trait;
-use azul_backup::adapters::dispatcher::{AwcDispatcher, AwcTarget, DispatcherConfig, TargetConfig};
+use azul_backup::adapters::dispatcher::{AwcDispatcher, DispatcherConfig, HttpTarget, TargetConfig};
 use azul_backup::adapters::http::HttpTimeouts;
 use azul_backup::settings::BaseUrl;
 use bytes::Bytes;
@@ -50,8 +50,8 @@ fn dispatcher(url: &str) -> AwcDispatcher {
     .unwrap()
 }
 
-fn target(url: &str) -> AwcTarget {
-    AwcTarget::new(TargetConfig {
+fn target(url: &str) -> HttpTarget {
+    HttpTarget::new(TargetConfig {
         events: BaseUrl::parse(url).unwrap(),
         streams: BaseUrl::parse(url).unwrap(),
         backup_id: "1".to_owned(),

@@ -8,7 +8,7 @@ use actors::ports::{Dispatcher, Target};
 use actors::stream_id::{Sha256, StreamId};
 use actors::testkit::FakeDispatcher;
 use actors::testkit::conformance::target::{self as promises, Receiver};
-use azul_backup::adapters::dispatcher::{AwcDispatcher, AwcTarget, DispatcherConfig, TargetConfig};
+use azul_backup::adapters::dispatcher::{AwcDispatcher, DispatcherConfig, HttpTarget, TargetConfig};
 use azul_backup::adapters::http::HttpTimeouts;
 use azul_backup::settings::BaseUrl;
 use sandbox::dispatcher::{Call, Config, Fault, SourceRules, StandInDispatcher};
@@ -22,22 +22,22 @@ const NO_TOPIC: &str =
 
 struct Sandbox {
     dispatcher: StandInDispatcher,
-    target: AwcTarget,
+    target: HttpTarget,
 }
 
 impl Sandbox {
     fn new() -> Self {
         let dispatcher = StandInDispatcher::start(Config::default()).unwrap();
         let url = BaseUrl::parse(&dispatcher.url()).unwrap();
-        let target = AwcTarget::new(TargetConfig::new(url.clone(), url, "1")).unwrap();
+        let target = HttpTarget::new(TargetConfig::new(url.clone(), url, "1")).unwrap();
         Self { dispatcher, target }
     }
 }
 
 impl Receiver for Sandbox {
-    type Target = AwcTarget;
+    type Target = HttpTarget;
 
-    fn target(&self) -> &AwcTarget {
+    fn target(&self) -> &HttpTarget {
         &self.target
     }
 

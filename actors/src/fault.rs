@@ -156,6 +156,11 @@ impl Fault {
         self.attempts
     }
 
+    /// How long all attempts took.
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
     /// Whether trying again may help.
     pub fn is_transient(&self) -> bool {
         self.kind == FaultKind::Transient

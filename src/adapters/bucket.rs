@@ -21,7 +21,6 @@
 mod archive;
 mod body;
 mod client;
-mod connection;
 mod fault;
 mod inspection;
 mod listing;

@@ -17,12 +17,13 @@
 //!
 //! awc's client is not `Send`: an [`AwcDispatcher`] is made on the thread that uses it.
 //!
-//! What is true of writing to it stands at [`AwcTarget`].
+//! What is true of writing to it stands at [`HttpTarget`].
 
 mod answer;
 mod connection;
 mod download;
 mod exists;
+mod line;
 mod probe;
 mod publish;
 mod pull;
@@ -45,10 +46,10 @@ use url::Url;
 
 use crate::adapters::http::{HttpTimeouts, MeasuredBody, install_tls_provider};
 use crate::settings::{BaseUrl, Proxies};
-use connection::{Dialer, EarlyAnswer};
+use connection::Dialer;
 
 pub use survey::RootAnswer;
-pub use target::{AwcTarget, TargetConfig};
+pub use target::{HttpTarget, TargetConfig};
 
 /// Where the dispatcher is, and as whom it is spoken to.
 #[derive(Clone, Debug)]
@@ -100,8 +101,8 @@ impl AwcDispatcher {
         let proxies =
             Proxies::of_process().map_err(|faults| Fault::rejected(SETUP, config.events.as_str(), faults))?;
         Ok(Self {
-            pulls: client(&target.timeouts, &tls, &proxies, None),
-            downloads: client(&target.timeouts, &tls, &proxies, None),
+            pulls: client(&target.timeouts, &tls, &proxies),
+            downloads: client(&target.timeouts, &tls, &proxies),
             target,
         })
     }
@@ -130,20 +131,13 @@ impl AwcDispatcher {
     }
 }
 
-/// By so much later awc's own time-out would end a connection: ours, which comes first, says more.
+/// By so much later the time-out of a library would end a connection: ours, which comes first, says more.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
-/// With `early`, its connections look out for answers that come before all is sent; it serves one request then.
-fn client(
-    timeouts: &HttpTimeouts,
-    tls: &Arc<rustls::ClientConfig>,
-    proxies: &Arc<Proxies>,
-    early: Option<EarlyAnswer>,
-) -> Client {
+fn client(timeouts: &HttpTimeouts, tls: &Arc<rustls::ClientConfig>, proxies: &Arc<Proxies>) -> Client {
     let dialer = Dialer {
         proxies: proxies.clone(),
         patience: timeouts.connect,
-        early,
     };
     let connector = Connector::new()
         .connector(dialer)

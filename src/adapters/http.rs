@@ -1,6 +1,7 @@
 //! What both HTTP adapters share: time-outs, bodies that are measured, and answers turned into text for people.
 
 mod body;
+mod connection;
 mod route;
 mod text;
 
@@ -11,8 +12,9 @@ use actors::fault_point::hurried;
 
 pub(crate) use body::Chunks;
 pub use body::MeasuredBody;
+pub(crate) use connection::{AskedFor, TcpConnector};
 pub(crate) use route::{ProxyFault, Route};
-pub(crate) use text::{excerpt, without_credentials};
+pub(crate) use text::{excerpt, told, without_credentials};
 
 /// How long an adapter waits. Nothing waits for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use actors::restore::worker::RestoreWorkerPorts;
 use actors::stream_worker::progress::Progress;
 
 use crate::adapters::bucket::{S3Archive, S3Config};
-use crate::adapters::dispatcher::{AwcTarget, TargetConfig};
+use crate::adapters::dispatcher::{HttpTarget, TargetConfig};
 use crate::adapters::http::HttpTimeouts;
 use crate::adapters::metered::{Meter, Metered};
 use crate::settings::{ReadingSide, RestoreSettings};
@@ -53,8 +53,8 @@ impl Outside {
         Ok(self.meter.around(archive))
     }
 
-    pub(super) fn target(&self) -> Result<Metered<AwcTarget>, Fault> {
-        let target = AwcTarget::new(self.target.clone())?;
+    pub(super) fn target(&self) -> Result<Metered<HttpTarget>, Fault> {
+        let target = HttpTarget::new(self.target.clone())?;
         Ok(self.meter.around(target))
     }
 
@@ -66,7 +66,7 @@ impl Outside {
 impl RestoreWorkerPorts for Outside {
     fn open(&self, progress: &Progress) -> Result<StreamRestorePorts, Fault> {
         let archive = S3Archive::noting(self.bucket.clone(), &self.reading, progress.clone())?;
-        let target = AwcTarget::noting(self.target.clone(), progress.clone())?;
+        let target = HttpTarget::noting(self.target.clone(), progress.clone())?;
         Ok(StreamRestorePorts {
             archive: Rc::new(self.meter.around(archive)),
             target: Rc::new(self.meter.around(target)),

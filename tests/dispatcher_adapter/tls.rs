@@ -15,11 +15,14 @@ use super::upload::{Made, ok, stream};
 /// Set for the process that is started by the test below: where its dispatcher is.
 const SERVER: &str = "TEST_TLS_DISPATCHER";
 
-/// What it does there: `download` or `upload`.
+/// What it does there: `download`, or `upload` or `upload much`.
 const TASK: &str = "TEST_TLS_TASK";
 
 /// How many blocks are uploaded.
 const BLOCKS: usize = 100;
+
+/// More of them than fit into the buffers of a connection.
+const MUCH: usize = 1000;
 
 type Tls = StreamOwned<ServerConnection, TcpStream>;
 
@@ -49,7 +52,7 @@ fn take(mut tls: Tls) {
 
 fn serve_once(
     made: &rcgen::CertifiedKey<rcgen::KeyPair>,
-    serve: fn(Tls),
+    serve: impl FnOnce(Tls) + Send + 'static,
 ) -> (u16, std::thread::JoinHandle<()>) {
     let certificate = CertificateDer::from(made.cert.der().to_vec());
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -74,8 +77,10 @@ fn serve_once(
 #[actix_rt::test]
 async fn a_client_in_a_process_of_its_own() {
     let Ok(server) = std::env::var(SERVER) else { return };
-    if std::env::var(TASK).as_deref() == Ok("upload") {
-        let content = Box::new(Made::blocks(BLOCKS));
+    let task = std::env::var(TASK).unwrap();
+    if task.starts_with("upload") {
+        let blocks = if task.ends_with("much") { MUCH } else { BLOCKS };
+        let content = Box::new(Made::blocks(blocks));
         match super::target(&server).upload(&stream(), content).await {
             Ok(received) => println!("sent {}", received.size),
             Err(fault) => println!("failed: {fault}"),
@@ -127,4 +132,24 @@ fn an_upload_by_tls_goes_whole() {
     let text = printed("upload", file.path().to_str().unwrap(), port);
     server.join().unwrap();
     assert!(text.contains(&format!("sent {}", BLOCKS * 64 * 1024)), "{text}");
+}
+
+#[test]
+fn an_answer_that_comes_early_is_understood_through_tls() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(made.cert.pem().as_bytes()).unwrap();
+    let (told, is_told) = std::sync::mpsc::channel::<()>();
+    let (port, server) = serve_once(&made, move |mut tls| {
+        let mut request = [0; 4096];
+        assert!(tls.read(&mut request).unwrap() > 0);
+        let answer = super::sized("503 No", r#"{"title":"no","detail":"room"}"#);
+        tls.write_all(answer.as_bytes()).unwrap();
+        // It reads nothing more, and keeps the connection open.
+        is_told.recv().unwrap_err();
+    });
+    let text = printed("upload much", file.path().to_str().unwrap(), port);
+    drop(told);
+    server.join().unwrap();
+    assert!(text.contains("503: no: room"), "{text}");
 }

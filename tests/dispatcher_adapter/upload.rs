@@ -169,6 +169,20 @@ async fn content_that_fails_leaves_no_whole_body_behind() {
 }
 
 #[actix_rt::test]
+async fn an_upload_that_is_given_up_sends_nothing_more() {
+    let late = vec![Step::Rest(3 * PATIENCE), Step::ReadToEnd];
+    let server = RawServer::start([late]);
+    let fault = upload(&server, Made::blocks(1000)).await.unwrap_err();
+    assert!(fault.to_string().contains("nothing could be sent for"), "{fault}");
+    while server.requests().is_empty() {
+        tokio::time::sleep(PATIENCE / 10).await;
+    }
+    let request = &server.requests()[0];
+    assert!(request.len() < 500 * 64 * 1024, "{}", request.len());
+    assert!(!request.ends_with("0\r\n\r\n"), "it looks whole");
+}
+
+#[actix_rt::test]
 async fn an_answer_that_comes_early_is_understood_and_ends_the_upload() {
     for (status, kind) in [
         ("500 No", FaultKind::Transient),

@@ -118,8 +118,10 @@ impl Forms {
                     FaultKind::Missing => fault.kind(),
                     kind => kind,
                 };
-                Fault::new(kind, first.operation(), &preferred.key, detail)
-                    .tried(first.attempts().max(fault.attempts()), Default::default())
+                Fault::new(kind, first.operation(), &preferred.key, detail).tried(
+                    first.attempts().max(fault.attempts()),
+                    first.elapsed() + fault.elapsed(),
+                )
             }
             Other::None | Other::Beside(_) => fault.clone(),
         }

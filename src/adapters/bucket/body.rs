@@ -12,7 +12,7 @@ use hyper::body::HttpBody;
 use rusoto_core::ByteStream;
 use rusoto_core::request::HttpResponse;
 
-use super::wire::told;
+use crate::adapters::http::told;
 
 /// How much is handed to the connection at a time: enough to be cheap, little enough to see progress.
 const SLICE: usize = 256 * 1024;

@@ -19,9 +19,8 @@ use rusoto_core::signature::{SignedRequest, SignedRequestPayload};
 use rusoto_core::{ByteStream, HttpDispatchError};
 
 use super::body::{counted, read_whole, streamed};
-use super::connection::BucketConnector;
 use super::xml::{disarmed, is_whole};
-use crate::adapters::http::{HttpTimeouts, Route, excerpt};
+use crate::adapters::http::{AskedFor, HttpTimeouts, Route, TcpConnector, excerpt, told};
 use crate::settings::Proxies;
 
 /// The headers that rusoto gets to see.
@@ -58,7 +57,7 @@ impl BucketHttp {
     pub(super) fn new(timeouts: HttpTimeouts, progress: Progress) -> Result<Self, String> {
         let tls = client_config().map_err(|error| error.to_string())?;
         let proxies = Proxies::of_process().map_err(|faults| faults.to_string())?;
-        let connector = BucketConnector::new(proxies.clone(), timeouts.connect);
+        let connector = TcpConnector::new(proxies.clone(), AskedFor::WholeUrls, timeouts.connect);
         let client = Client::builder()
             .pool_idle_timeout(LONGEST_REST)
             .build(HttpsConnector::from((connector, tls)));
@@ -83,7 +82,7 @@ impl DispatchSignedRequest for BucketHttp {
     }
 }
 
-type HyperClient = Client<HttpsConnector<BucketConnector>, Body>;
+type HyperClient = Client<HttpsConnector<TcpConnector>, Body>;
 
 async fn dispatch(
     client: HyperClient,
@@ -261,20 +260,6 @@ fn no_answer(error: hyper::Error) -> NoAnswer {
         return NoAnswer::Closed(format!("the connection was closed before an answer came: {text}"));
     }
     NoAnswer::Other(text)
-}
-
-/// An error with its causes.
-pub(super) fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 async fn received(

@@ -1,5 +1,6 @@
 //! What the dispatcher answered, and what to do about it.
 
+use std::fmt;
 use std::time::Duration;
 
 use actix_http::error::ParseError;
@@ -11,9 +12,13 @@ use awc::error::{ConnectError, SendRequestError};
 use awc::http::{Version, header};
 use bytes::Bytes;
 use futures_util::StreamExt;
+use url::Url;
 
+use super::line::Line;
 use super::said::Said;
-use crate::adapters::http::{Chunks, ERROR_BODY, MeasuredBody, excerpt, retry_after};
+use crate::adapters::http::{Chunks, ERROR_BODY, MeasuredBody, excerpt, retry_after, told};
+
+const CLOSED: &str = "the connection was closed before an answer came";
 
 /// There was no answer.
 pub(super) struct NoAnswer {
@@ -48,9 +53,7 @@ impl NoAnswer {
                     | SendRequestError::Response(ParseError::Io(_))
             ),
             text: match error {
-                SendRequestError::Connect(ConnectError::Disconnected) => {
-                    "the connection was closed before an answer came".to_owned()
-                }
+                SendRequestError::Connect(ConnectError::Disconnected) => CLOSED.to_owned(),
                 SendRequestError::Connect(error) => format!("no connection: {error}"),
                 SendRequestError::Send(error) => format!("the connection broke: {error}"),
                 SendRequestError::Response(ParseError::Io(error)) => {
@@ -59,6 +62,41 @@ impl NoAnswer {
                 SendRequestError::Response(error) => format!("the answer is not HTTP: {error}"),
                 other => other.to_string(),
             },
+        }
+    }
+
+    /// What hyper says of it.
+    pub(super) fn because_hyper(error: &hyper::Error) -> Self {
+        let cause = std::error::Error::source(error);
+        let broken = cause.is_some_and(|cause| cause.is::<std::io::Error>());
+        let ended = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
+        Self {
+            unsent: false,
+            closed: ended || broken,
+            text: match cause {
+                _ if ended => CLOSED.to_owned(),
+                Some(cause) if broken => format!("the connection broke: {cause}"),
+                _ if error.is_parse() => format!("the answer is not HTTP: {}", told(error)),
+                _ => told(error),
+            },
+        }
+    }
+
+    /// There was not even a connection.
+    pub(super) fn no_connection(why: impl fmt::Display) -> Self {
+        Self {
+            unsent: true,
+            closed: false,
+            text: format!("no connection: {why}"),
+        }
+    }
+
+    /// It is no request.
+    pub(super) fn unsendable(url: &Url, error: hyper::http::Error) -> Self {
+        Self {
+            unsent: true,
+            closed: false,
+            text: format!("{url} cannot be asked: {error}"),
         }
     }
 
@@ -104,7 +142,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// `patience` is granted to each chunk of the body.
+    /// What awc brought. `patience` is granted to each chunk of the body.
     pub(super) fn of(
         response: ClientResponse,
         patience: Duration,
@@ -112,25 +150,33 @@ impl Answer {
         target: &str,
     ) -> Self {
         let headers = response.headers();
-        let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let chunked = headers.contains_key(header::TRANSFER_ENCODING);
-        let length = match chunked {
-            true => None,
-            false => text(header::CONTENT_LENGTH).and_then(|length| length.trim().parse().ok()),
-        };
-        Self {
+        let head = Head {
             status: response.status().as_u16(),
-            content_type: text(header::CONTENT_TYPE).unwrap_or_default().to_owned(),
-            content_range: text(header::CONTENT_RANGE).map(str::to_owned),
-            length,
-            // Without either, awc takes the body of an HTTP/1.1 answer for empty, whatever follows.
-            framed: chunked || length.is_some() || response.version() == Version::HTTP_10,
-            retry_after: retry_after(text(header::RETRY_AFTER)),
-            location: text(header::LOCATION).map(|place| excerpt(place.as_bytes())),
-            operation,
-            target: target.to_owned(),
-            body: MeasuredBody::new(Box::new(AwcChunks(response)), length, patience, operation, target),
-        }
+            version: response.version(),
+            header: &|name| headers.get(name)?.to_str().ok(),
+            chunked: headers.contains_key(header::TRANSFER_ENCODING),
+        };
+        let answer = head.answer(patience, operation, target);
+        answer(Box::new(AwcChunks(response)))
+    }
+
+    /// What hyper brought to a request with a body.
+    pub(super) fn to_a_body(
+        line: Line,
+        response: hyper::Response<hyper::Body>,
+        patience: Duration,
+        operation: &'static str,
+        target: &str,
+    ) -> Self {
+        let (parts, body) = response.into_parts();
+        let head = Head {
+            status: parts.status.as_u16(),
+            version: parts.version,
+            header: &|name| parts.headers.get(name)?.to_str().ok(),
+            chunked: parts.headers.contains_key(header::TRANSFER_ENCODING),
+        };
+        let answer = head.answer(patience, operation, target);
+        answer(line.body(body))
     }
 
     /// A fault of this answer that is none of its status.
@@ -170,6 +216,49 @@ impl Answer {
             read.extend_from_slice(&chunk);
         }
         Ok(read)
+    }
+}
+
+/// The head of an answer, whoever read it.
+struct Head<'a> {
+    status: u16,
+    version: Version,
+    header: &'a dyn Fn(header::HeaderName) -> Option<&'a str>,
+    chunked: bool,
+}
+
+impl Head<'_> {
+    /// Makes an answer of it and of its body.
+    fn answer(
+        &self,
+        patience: Duration,
+        operation: &'static str,
+        target: &str,
+    ) -> impl FnOnce(Box<dyn Chunks>) -> Answer + use<> {
+        let text = self.header;
+        let length = match self.chunked {
+            true => None,
+            false => text(header::CONTENT_LENGTH).and_then(|length| length.trim().parse().ok()),
+        };
+        let (status, target) = (self.status, target.to_owned());
+        let content_type = text(header::CONTENT_TYPE).unwrap_or_default().to_owned();
+        let content_range = text(header::CONTENT_RANGE).map(str::to_owned);
+        // Without either, awc takes the body of an HTTP/1.1 answer for empty, whatever follows.
+        let framed = self.chunked || length.is_some() || self.version == Version::HTTP_10;
+        let retry_after = retry_after(text(header::RETRY_AFTER));
+        let location = text(header::LOCATION).map(|place| excerpt(place.as_bytes()));
+        move |chunks| Answer {
+            status,
+            content_type,
+            content_range,
+            length,
+            framed,
+            retry_after,
+            location,
+            operation,
+            body: MeasuredBody::new(chunks, length, patience, operation, &target),
+            target,
+        }
     }
 }
 

@@ -3,19 +3,12 @@
 //! awc reads at most 8 KiB at a time: a hundred system calls for each megabyte of a binary. Here one call takes in what
 //! the system has, up to [`STEP`], and awc is served from that.
 //!
-//! awc does not look for an answer before it has sent all of a request, and reports a broken connection instead of one
-//! that came early. A connection with an [`EarlyAnswer`] does look: once the server has answered, it takes whatever
-//! else is written without sending it, so that awc gets to reading. Below TLS what is readable need not be an answer;
-//! there it looks only when nothing can be sent any more.
-//!
 //! Where there is a proxy on the way, the connection is a tunnel through it, to an `http://` dispatcher too: a proxy that
 //! is asked for whole URLs may send a GET again by itself, or answer it from memory, and a pull that is sent again loses
 //! events without a trace.
 
-use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -34,23 +27,11 @@ use crate::settings::Proxies;
 /// The most that is read at once, and so what a connection in use may hold.
 const STEP: usize = 64 * 1024;
 
-/// Whether the server answered before it had the whole request. Only for connections that are used once.
-#[derive(Clone, Debug, Default)]
-pub(super) struct EarlyAnswer(Rc<Cell<bool>>);
-
-impl EarlyAnswer {
-    /// Whether it did: nothing is sent any more, whatever is written.
-    pub(super) fn has_come(&self) -> bool {
-        self.0.get()
-    }
-}
-
 /// Opens such connections, each within `patience`.
 #[derive(Clone)]
 pub(super) struct Dialer {
     pub(super) proxies: Arc<Proxies>,
     pub(super) patience: Duration,
-    pub(super) early: Option<EarlyAnswer>,
 }
 
 impl Service<ConnectInfo<Uri>> for Dialer {
@@ -65,12 +46,7 @@ impl Service<ConnectInfo<Uri>> for Dialer {
         Box::pin(async move {
             let url = asked.request().clone();
             let tcp = dialer.dial(&url, asked).await?;
-            let early = dialer.early.map(|answer| Early {
-                answer,
-                readable_is_answer: url.scheme_str() == Some("http"),
-                broken: None,
-            });
-            Ok(Connection::new(url, Buffered::new(tcp, early)))
+            Ok(Connection::new(url, Buffered::new(tcp)))
         })
     }
 }
@@ -110,32 +86,20 @@ async fn tunnel(route: &Route) -> Result<TcpStream, ProxyFault> {
     Ok(tcp)
 }
 
-/// How a connection looks out for an early answer.
-#[derive(Debug)]
-struct Early {
-    answer: EarlyAnswer,
-    /// Not below TLS.
-    readable_is_answer: bool,
-    /// Why nothing can be sent any more.
-    broken: Option<io::Error>,
-}
-
 /// A connection with a buffer for what was read; it has one only while there is something in it.
 #[derive(Debug)]
 pub(super) struct Buffered {
     tcp: TcpStream,
     read: Vec<u8>,
     given: usize,
-    early: Option<Early>,
 }
 
 impl Buffered {
-    fn new(tcp: TcpStream, early: Option<Early>) -> Self {
+    fn new(tcp: TcpStream) -> Self {
         Self {
             tcp,
             read: Vec::new(),
             given: 0,
-            early,
         }
     }
 
@@ -157,36 +121,6 @@ impl Buffered {
             self.read = Vec::new();
         }
         Poll::Ready(Ok(ready!(read)? > 0))
-    }
-
-    /// Whether an answer is there although the request is not all sent.
-    fn poll_early(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let Some(early) = &self.early else {
-            return Poll::Ready(Ok(false));
-        };
-        if early.answer.has_come() {
-            return Poll::Ready(Ok(true));
-        }
-        let is_broken = early.broken.is_some();
-        if !is_broken && !early.readable_is_answer {
-            return Poll::Ready(Ok(false));
-        }
-        let filled = match self.poll_fill(context) {
-            Poll::Pending if !is_broken => return Poll::Ready(Ok(false)),
-            filled => ready!(filled),
-        };
-        let Some(early) = &mut self.early else {
-            return Poll::Ready(Ok(false));
-        };
-        match (filled, early.broken.take()) {
-            (Ok(true), _) => {
-                early.answer.0.set(true);
-                Poll::Ready(Ok(true))
-            }
-            (_, Some(broken)) => Poll::Ready(Err(broken)),
-            (Ok(false), None) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            (Err(error), None) => Poll::Ready(Err(error)),
-        }
     }
 }
 
@@ -212,20 +146,12 @@ impl AsyncRead for Buffered {
 }
 
 impl AsyncWrite for Buffered {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        loop {
-            if ready!(this.poll_early(context))? {
-                return Poll::Ready(Ok(bytes.len()));
-            }
-            match (
-                ready!(Pin::new(&mut this.tcp).poll_write(context, bytes)),
-                &mut this.early,
-            ) {
-                (Err(error), Some(early)) => early.broken = Some(error),
-                (written, _) => return Poll::Ready(written),
-            }
-        }
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -267,7 +193,7 @@ mod tests {
             sender.write_all(&sent).await.unwrap();
             sender
         });
-        let mut buffered = Buffered::new(tcp, None);
+        let mut buffered = Buffered::new(tcp);
         let mut received = Vec::new();
         let mut piece = vec![0; 8 * 1024];
         while received.len() < expected.len() {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::answer::Answer;
 use super::request;
 use super::said::{Said, kind_of_write};
-use super::sending::{Body, Post, Unanswered};
+use super::sending::{Answered, Body, Post};
 use super::target::Place;
 use crate::adapters::http::excerpt;
 
@@ -40,28 +40,23 @@ const OF_ONE_EVENT: [&str; 6] = [
 ];
 
 pub(super) async fn publish(at: &Place, feed: &Feed, bulk: Bytes) -> Result<Published, Fault> {
-    let target = format!("{feed} to {}", at.events);
     let post = Post {
         at,
         url: request::publish(&at.events, feed.model()),
         consumer: request::restores_events(feed, &at.backup_id),
         content_type: "application/avro",
         patience: at.published,
+        operation: PUBLISH,
+        target: format!("{feed} to {}", at.events),
     };
     let body = Body {
         begun: vec![bulk],
         rest: None,
     };
-    let answered = post
-        .send_alone(body)
-        .await
-        .map_err(|unanswered| match unanswered {
-            Unanswered::Content(fault) => fault,
-            Unanswered::NoAnswer(no) => Fault::transient(PUBLISH, &target, no.text),
-        })?;
-    let answer = Answer::of(answered.response, at.timeouts.chunk, PUBLISH, &target);
+    let sent = post.send_alone(body).await;
+    let Answered { answer, early } = sent.map_err(|unanswered| post.fault(unanswered))?;
     match answer.status {
-        200 if answered.early => Err(answer.transient("200 before it had all events")),
+        200 if early => Err(answer.transient("200 before it had all events")),
         200 => took(answer).await,
         _ => {
             let (said, refusal) = answer.refused(ANSWER).await;

@@ -3,27 +3,32 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_http::body::{BodyStream, SizedStream};
 use actors::fault::Fault;
 use actors::ports::ByteStream;
 use actors::stream_worker::progress::Progress;
-use awc::error::SendRequestError;
-use awc::{Client, ClientResponse, SendClientRequest};
 use bytes::Bytes;
 use futures_util::Stream;
+use hyper::body::{HttpBody, SizeHint};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::http::uri::InvalidUri;
+use hyper::{HeaderMap, Request, Uri};
+use send_wrapper::SendWrapper;
 use tokio::time::Instant;
-use url::Url;
+use url::{Position, Url};
 
-use super::answer::NoAnswer;
-use super::connection::EarlyAnswer;
+use super::answer::{Answer, NoAnswer};
+use super::line::Over;
 use super::request;
 use super::target::Place;
 
-/// The most that awc is given, and copies, at once: with its frame as much as the system sends as one.
-const PIECE: usize = 63 * 1024;
+/// The most that a connection is given at once, in bytes: what it has taken counts as progress.
+const PIECE: usize = 64 * 1024;
 
 /// How fast whoever receives a body is believed to be done with it once it has it all.
 const DIGESTED_IN_A_SECOND: u64 = 8 * 1024 * 1024;
@@ -44,11 +49,14 @@ pub(super) struct Post<'a> {
     pub(super) content_type: &'static str,
     /// The wait for the answer to a body of no length.
     pub(super) patience: Duration,
+    /// What is done, and to what, for faults.
+    pub(super) operation: &'static str,
+    pub(super) target: String,
 }
 
-/// A head of an answer.
+/// An answer, its body not read.
 pub(super) struct Answered {
-    pub(super) response: ClientResponse,
+    pub(super) answer: Answer,
     /// It came before all was sent.
     pub(super) early: bool,
 }
@@ -61,65 +69,88 @@ pub(super) enum Unanswered {
     NoAnswer(NoAnswer),
 }
 
+impl From<NoAnswer> for Unanswered {
+    fn from(no: NoAnswer) -> Self {
+        Self::NoAnswer(no)
+    }
+}
+
 impl Post<'_> {
     /// Sends it on a connection that is kept.
     pub(super) async fn send_kept(&self, body: Body) -> Result<Answered, Unanswered> {
-        self.send(&self.at.kept, body, EarlyAnswer::default(), false)
-            .await
+        self.send(body, true).await
     }
 
-    /// Sends it on a connection of its own, where an early answer is understood.
+    /// Sends it on a connection of its own.
     pub(super) async fn send_alone(&self, body: Body) -> Result<Answered, Unanswered> {
-        let early = EarlyAnswer::default();
-        let client = self.at.alone(&early);
-        self.send(&client, body, early, true).await
+        self.send(body, false).await
     }
 
-    async fn send(
-        &self,
-        client: &Client,
-        body: Body,
-        early: EarlyAnswer,
-        alone: bool,
-    ) -> Result<Answered, Unanswered> {
-        let course = Rc::new(Course::new(early, self.at.progress.clone()));
-        let mut post = client
-            .post(self.url.as_str())
-            .insert_header(request::user_agent(&self.consumer))
-            .content_type(self.content_type)
-            .no_decompress();
-        if alone {
-            post = post.force_close();
-        }
-        let length = match &body.rest {
-            None => Some(body.begun.iter().map(|piece| piece.len() as u64).sum()),
-            Some(_) => None,
+    async fn send(&self, body: Body, kept: bool) -> Result<Answered, Unanswered> {
+        let lines = &self.at.lines;
+        let url = self.url.as_str().parse();
+        let url: Uri = url.map_err(|error: InvalidUri| NoAnswer::unsendable(&self.url, error.into()))?;
+        let mut line = match kept {
+            true => lines.kept(&url).await?,
+            false => lines.alone(&url).await?,
         };
-        let pieces = pieces(body, Rc::clone(&course));
-        let sending = match length {
-            Some(length) => post.send_body(SizedStream::new(length, pieces)),
-            None => post.send_body(BodyStream::new(pieces)),
-        };
-        let sent = self.watched(sending, &course).await;
+        let (pieces, course) = Pieces::of(body, line.over(), self.at.progress.clone());
+        let request = self.request(pieces, kept)?;
+        let sent = self.watched(line.send(request), &course).await;
         if let Some(fault) = course.fault.take() {
             return Err(Unanswered::Content(fault));
         }
-        let response = match sent {
-            Ok(sent) => sent.map_err(|error| NoAnswer::because(&error)),
-            Err(stuck) => Err(NoAnswer::stuck(stuck)),
-        };
-        let early = course.early.has_come();
-        response
-            .map(|response| Answered { response, early })
-            .map_err(Unanswered::NoAnswer)
+        let response = sent
+            .map_err(NoAnswer::stuck)?
+            .map_err(|error| NoAnswer::because_hyper(&error))?;
+        let early = course.stage.get() != Stage::Sent || course.over.is_set();
+        if early {
+            line.send_no_more();
+        }
+        let answer = Answer::to_a_body(
+            line,
+            response,
+            self.at.timeouts.chunk,
+            self.operation,
+            &self.target,
+        );
+        Ok(Answered { answer, early })
+    }
+
+    /// Why there is no answer, as a fault.
+    pub(super) fn fault(&self, unanswered: Unanswered) -> Fault {
+        match unanswered {
+            Unanswered::Content(fault) => fault,
+            Unanswered::NoAnswer(no) => Fault::transient(self.operation, &self.target, no.text),
+        }
+    }
+
+    fn request(&self, body: Pieces, kept: bool) -> Result<Request<Pieces>, NoAnswer> {
+        let unsendable = |error| NoAnswer::unsendable(&self.url, error);
+        let host = &self.url[Position::BeforeHost..Position::AfterPort];
+        let (user_agent, consumer) = request::user_agent(&self.consumer);
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            HOST,
+            HeaderValue::from_str(host).map_err(|error| unsendable(error.into()))?,
+        );
+        headers.insert(user_agent, consumer);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        if let Some(length) = body.length {
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
+        if !kept {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let mut request = Request::post(&self.url[Position::BeforePath..])
+            .body(body)
+            .map_err(unsendable)?;
+        *request.headers_mut() = headers;
+        Ok(request)
     }
 
     /// Waits for the answer as long as there is progress.
-    async fn watched(
-        &self,
-        sending: SendClientRequest,
-        course: &Course,
-    ) -> Result<Result<ClientResponse, SendRequestError>, String> {
+    async fn watched<T>(&self, sending: impl Future<Output = T>, course: &Course) -> Result<T, String> {
         let mut sending = std::pin::pin!(sending);
         loop {
             let (patience, what) = match course.stage.get() {
@@ -153,7 +184,7 @@ impl Post<'_> {
 }
 
 /// What is being waited for.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// The connection, to take more.
     Sending,
@@ -163,29 +194,18 @@ enum Stage {
     Sent,
 }
 
-/// How far a request has come; shared by the one who watches it and its body, which awc owns.
+/// How far a request has come; shared by the one who watches it and its body, which its connection owns.
 struct Course {
     stage: Cell<Stage>,
-    /// When the last piece was handed to awc, or the stage last changed.
+    /// When the last piece was handed to the connection, or the stage last changed.
     since: Cell<Instant>,
     sent: Cell<u64>,
     fault: RefCell<Option<Fault>>,
-    early: EarlyAnswer,
+    over: Over,
     progress: Progress,
 }
 
 impl Course {
-    fn new(early: EarlyAnswer, progress: Progress) -> Self {
-        Self {
-            stage: Cell::new(Stage::Sending),
-            since: Cell::new(Instant::now()),
-            sent: Cell::new(0),
-            fault: RefCell::new(None),
-            early,
-            progress,
-        }
-    }
-
     fn comes_to(&self, stage: Stage) {
         self.stage.set(stage);
         self.since.set(Instant::now());
@@ -196,15 +216,74 @@ impl Course {
 /// Why a body ends before its end.
 #[derive(Debug, thiserror::Error)]
 #[error("the content failed")]
-struct ContentFailed;
+pub(super) struct ContentFailed;
 
-/// The body, made while it is sent: the next piece is asked for when the connection has taken the one before.
-fn pieces(body: Body, course: Rc<Course>) -> impl Stream<Item = Result<Bytes, ContentFailed>> {
+/// The body, made while it is sent: the next piece is asked for when the connection has room for it.
+pub(super) struct Pieces {
+    /// hyper wants to be able to send a body to another thread; its connection stays on this one.
+    pieces: SendWrapper<LocalPieces>,
+    length: Option<u64>,
+}
+
+type LocalPieces = Pin<Box<dyn Stream<Item = Result<Bytes, ContentFailed>>>>;
+
+impl Pieces {
+    fn of(body: Body, over: Over, progress: Progress) -> (Self, Rc<Course>) {
+        let length = match &body.rest {
+            None => Some(body.begun.iter().map(|piece| piece.len() as u64).sum()),
+            Some(_) => None,
+        };
+        let course = Rc::new(Course {
+            // Nobody asks for the pieces of nothing.
+            stage: Cell::new(match length {
+                Some(0) => Stage::Sent,
+                _ => Stage::Sending,
+            }),
+            since: Cell::new(Instant::now()),
+            sent: Cell::new(0),
+            fault: RefCell::new(None),
+            over,
+            progress,
+        });
+        let pieces: LocalPieces = Box::pin(pieces(body, length, Rc::clone(&course)));
+        let pieces = SendWrapper::new(pieces);
+        (Self { pieces, length }, course)
+    }
+}
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = ContentFailed;
+
+    fn poll_data(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, ContentFailed>>> {
+        self.pieces.as_mut().poll_next(context)
+    }
+
+    fn poll_trailers(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<Option<HeaderMap>, ContentFailed>> {
+        Poll::Ready(Ok(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map(SizeHint::with_exact).unwrap_or_default()
+    }
+}
+
+fn pieces(
+    body: Body,
+    length: Option<u64>,
+    course: Rc<Course>,
+) -> impl Stream<Item = Result<Bytes, ContentFailed>> {
     let mut begun = VecDeque::from(body.begun);
     begun.retain(|piece| !piece.is_empty());
     futures_util::stream::unfold(
         (begun, body.rest, course),
-        |(mut begun, mut rest, course)| async move {
+        move |(mut begun, mut rest, course)| async move {
             if begun.is_empty()
                 && let Some(content) = &mut rest
             {
@@ -222,7 +301,11 @@ fn pieces(body: Body, course: Rc<Course>) -> impl Stream<Item = Result<Bytes, Co
                 begun.pop_front();
             }
             course.sent.set(course.sent.get() + piece.len() as u64);
-            course.comes_to(Stage::Sending);
+            // Where the length is known, nobody asks for what comes after the last piece.
+            course.comes_to(match length == Some(course.sent.get()) {
+                true => Stage::Sent,
+                false => Stage::Sending,
+            });
             Some((Ok(piece), (begun, rest, course)))
         },
     )
@@ -231,7 +314,7 @@ fn pieces(body: Body, course: Rc<Course>) -> impl Stream<Item = Result<Bytes, Co
 /// The next bytes of the content; none at its end, or when nobody wants more of it.
 async fn read(content: &mut dyn ByteStream, course: &Course) -> Result<Option<Bytes>, ContentFailed> {
     course.comes_to(Stage::Reading);
-    while !course.early.has_come() {
+    while !course.over.is_set() {
         match content.chunk().await {
             Ok(Some(chunk)) if chunk.is_empty() => {}
             Ok(chunk) => return Ok(chunk),

@@ -1,6 +1,5 @@
 //! The dispatcher as it is written to.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actors::fault::Fault;
@@ -16,7 +15,7 @@ use awc::Client;
 use bytes::Bytes;
 use url::Url;
 
-use super::connection::EarlyAnswer;
+use super::line::Lines;
 use super::{client, exists, probe, publish, upload};
 use crate::adapters::http::{HttpTimeouts, install_tls_provider};
 use crate::settings::{BaseUrl, Proxies};
@@ -56,14 +55,14 @@ impl TargetConfig {
 ///   the time that an upload's own content takes is the business of the content.
 /// * **Bulks, and binaries of 512 KiB and more, have a connection of their own**: one that has rested cannot break
 ///   them, and an answer that comes before all is sent (500, 413, 503) is understood, and nothing more is sent.
-///   Through TLS it is understood only once the server has closed the connection.
 /// * Binaries smaller than that are taken into memory, are sent with a `Content-Length`, and share connections that
 ///   are kept alive. One that turns out to be closed is replaced at once, once, by one of their own.
 /// * An upload whose content fails has either not begun, or ends without its terminating chunk.
 /// * A 200 is believed only if it says what a success says; one that is a web page never.
 ///
-/// awc's client is not `Send`: it is made on the thread that uses it.
-pub struct AwcTarget {
+/// What has a body is sent by hyper, the questions are asked by awc, whose client is not `Send`: it is made on the
+/// thread that uses it.
+pub struct HttpTarget {
     at: Place,
 }
 
@@ -75,20 +74,13 @@ pub(super) struct Place {
     pub(super) timeouts: HttpTimeouts,
     pub(super) published: Duration,
     pub(super) progress: Progress,
-    /// Its connections are kept alive.
+    /// For questions. Its connections are kept alive.
     pub(super) kept: Client,
-    tls: Arc<rustls::ClientConfig>,
-    proxies: Arc<Proxies>,
+    /// For what is sent.
+    pub(super) lines: Lines,
 }
 
-impl Place {
-    /// A client for one request, on a connection of its own.
-    pub(super) fn alone(&self, early: &EarlyAnswer) -> Client {
-        client(&self.timeouts, &self.tls, &self.proxies, Some(early.clone()))
-    }
-}
-
-impl AwcTarget {
+impl HttpTarget {
     /// Opens nothing yet; for the thread that calls it.
     ///
     /// # Errors
@@ -100,7 +92,7 @@ impl AwcTarget {
     /// The same for a worker: whatever is sent, and every attempt that ends, is noted as its progress.
     ///
     /// # Errors
-    /// As for [`AwcTarget::new`].
+    /// As for [`HttpTarget::new`].
     pub fn noting(config: TargetConfig, progress: Progress) -> Result<Self, Fault> {
         const SETUP: &str = "set up HTTP client";
         install_tls_provider();
@@ -114,20 +106,19 @@ impl AwcTarget {
         let at = Place {
             events: base(&config.events)?,
             streams: base(&config.streams)?,
-            kept: client(&config.timeouts, &tls, &proxies, None),
+            kept: client(&config.timeouts, &tls, &proxies),
+            lines: Lines::new(&config.timeouts, &tls, &proxies),
             backup_id: config.backup_id,
             timeouts: config.timeouts,
             published: config.published,
             progress,
-            tls,
-            proxies,
         };
         Ok(Self { at })
     }
 }
 
 #[async_trait(?Send)]
-impl Target for AwcTarget {
+impl Target for HttpTarget {
     async fn publish(&self, feed: &Feed, bulk: Bytes) -> Result<Published, Fault> {
         let published = publish::publish(&self.at, feed, bulk).await;
         self.at.progress.step();

@@ -33,17 +33,15 @@ pub(super) async fn upload(
         consumer: request::restores_streams(&at.backup_id),
         content_type: "application/octet-stream",
         patience: at.timeouts.head,
+        operation: UPLOAD,
+        target,
     };
     let (begun, rest) = begin(content).await?;
     let sent = match rest {
         None => send_small(&post, begun).await,
         Some(_) => post.send_alone(Body { begun, rest }).await,
     };
-    let Answered { response, early } = sent.map_err(|unanswered| match unanswered {
-        Unanswered::Content(fault) => fault,
-        Unanswered::NoAnswer(no) => Fault::transient(UPLOAD, &target, no.text),
-    })?;
-    let answer = Answer::of(response, at.timeouts.chunk, UPLOAD, &target);
+    let Answered { answer, early } = sent.map_err(|unanswered| post.fault(unanswered))?;
     match answer.status {
         200 if early => Err(answer.transient("200 before it had the whole")),
         200 => received(answer).await,

@@ -1,7 +1,4 @@
-//! Connections to the bucket, straight or through a proxy.
-//!
-//! A proxy is asked for a tunnel to an `https://` bucket, and for whole URLs of an `http://` one, as Go's clients do:
-//! many proxies let tunnels through to port 443 only.
+//! Connections for hyper, straight or through a proxy.
 
 use std::error::Error;
 use std::future::Future;
@@ -19,20 +16,30 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::wire::told;
-use crate::adapters::http::{ProxyFault, Route};
+use super::{ProxyFault, Route, told};
 use crate::settings::Proxies;
 
-/// Opens such connections.
+/// What a proxy is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AskedFor {
+    /// Tunnels, whatever the URL.
+    Tunnels,
+    /// A tunnel to `https://`, and whole URLs of `http://`, as Go's clients do: many proxies let tunnels through to
+    /// port 443 only.
+    WholeUrls,
+}
+
+/// Opens such connections, each within `patience`.
 #[derive(Clone)]
-pub(super) struct BucketConnector {
+pub(crate) struct TcpConnector {
     tcp: HttpConnector,
     proxies: Arc<Proxies>,
+    asked_for: AskedFor,
     patience: Duration,
 }
 
-impl BucketConnector {
-    pub(super) fn new(proxies: Arc<Proxies>, patience: Duration) -> Self {
+impl TcpConnector {
+    pub(crate) fn new(proxies: Arc<Proxies>, asked_for: AskedFor, patience: Duration) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -40,6 +47,7 @@ impl BucketConnector {
         Self {
             tcp,
             proxies,
+            asked_for,
             patience,
         }
     }
@@ -47,17 +55,17 @@ impl BucketConnector {
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-impl Service<Uri> for BucketConnector {
-    type Response = BucketConnection;
+impl Service<Uri> for TcpConnector {
+    type Response = TcpConnection;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<BucketConnection, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<TcpConnection, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.tcp.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, url: Uri) -> Self::Future {
-        let tunnel = url.scheme_str() == Some("https");
+        let tunnel = self.asked_for == AskedFor::Tunnels || url.scheme_str() == Some("https");
         match Route::of(&self.proxies, &url) {
             Some(route) => {
                 let opening = through(self.tcp.clone(), route, tunnel, self.patience);
@@ -67,7 +75,7 @@ impl Service<Uri> for BucketConnector {
                 let connecting = self.tcp.call(url);
                 Box::pin(async {
                     let tcp = connecting.await?;
-                    Ok(BucketConnection {
+                    Ok(TcpConnection {
                         tcp,
                         whole_urls: false,
                     })
@@ -82,7 +90,7 @@ async fn through(
     route: Route,
     tunnel: bool,
     patience: Duration,
-) -> Result<BucketConnection, ProxyFault> {
+) -> Result<TcpConnection, ProxyFault> {
     let url = route.proxy_url()?;
     let opening = async {
         let connected = proxy.call(url).await;
@@ -94,26 +102,26 @@ async fn through(
     };
     let tcp = timeout(patience, opening).await;
     let tcp = tcp.map_err(|_| route.late(patience))??;
-    Ok(BucketConnection {
+    Ok(TcpConnection {
         tcp,
         whole_urls: !tunnel,
     })
 }
 
-/// A connection to the bucket, or to a proxy that is asked for whole URLs.
+/// A connection to a server, or to a proxy that is asked for whole URLs.
 #[derive(Debug)]
-pub(super) struct BucketConnection {
+pub(crate) struct TcpConnection {
     tcp: TcpStream,
     whole_urls: bool,
 }
 
-impl Connection for BucketConnection {
+impl Connection for TcpConnection {
     fn connected(&self) -> Connected {
         self.tcp.connected().proxy(self.whole_urls)
     }
 }
 
-impl AsyncRead for BucketConnection {
+impl AsyncRead for TcpConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -123,7 +131,7 @@ impl AsyncRead for BucketConnection {
     }
 }
 
-impl AsyncWrite for BucketConnection {
+impl AsyncWrite for TcpConnection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

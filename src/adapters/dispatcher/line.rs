@@ -1,0 +1,257 @@
+//! Connections for requests with a body, by hyper.
+//!
+//! awc copies a body once more before it is sent, and does not look for an answer until all of it is gone. hyper gives
+//! the system the pieces of a body as they are, and reads while it writes: an answer that comes early is understood,
+//! through TLS too.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use actix_rt::task::JoinHandle;
+use async_trait::async_trait;
+use awc::http::Uri;
+use bytes::Bytes;
+use hyper::body::HttpBody;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::service::Service;
+use hyper::{Body, Request, Response};
+use hyper_tls::HttpsConnector;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
+
+use super::A_MOMENT;
+use super::answer::NoAnswer;
+use super::sending::Pieces;
+use crate::adapters::http::{AskedFor, Chunks, HttpTimeouts, TcpConnector, told};
+use crate::settings::Proxies;
+
+/// How much of a body may wait in a connection, in bytes: more is asked for when there is less.
+const WAITING: usize = 64 * 1024;
+
+/// A connection that rests longer than this is not used again: servers and what lies between close them.
+const LONGEST_REST: Duration = Duration::from_secs(15);
+
+/// Opens connections, and keeps those that can be used again. For one thread, and for one server.
+pub(super) struct Lines {
+    connector: HttpsConnector<TcpConnector>,
+    patience: Duration,
+    resting: Resting,
+}
+
+type Resting = Rc<RefCell<Vec<(Instant, Line)>>>;
+
+impl Lines {
+    pub(super) fn new(
+        timeouts: &HttpTimeouts,
+        tls: &Arc<rustls::ClientConfig>,
+        proxies: &Arc<Proxies>,
+    ) -> Self {
+        let tcp = TcpConnector::new(proxies.clone(), AskedFor::Tunnels, timeouts.connect);
+        Self {
+            connector: HttpsConnector::from((tcp, tls.clone())),
+            patience: timeouts.connect,
+            resting: Resting::default(),
+        }
+    }
+
+    /// Opens one that is used once.
+    pub(super) async fn alone(&self, url: &Uri) -> Result<Line, NoAnswer> {
+        let opening = self.connector.clone().call(url.clone());
+        let opened = timeout(self.patience + A_MOMENT, opening).await;
+        let opened =
+            opened.map_err(|_| NoAnswer::no_connection(format!("not within {:.1?}", self.patience)))?;
+        let io = opened.map_err(|error| NoAnswer::no_connection(told(&*error)))?;
+        let over = Over::default();
+        let io = Forgiving {
+            io,
+            over: over.clone(),
+        };
+        let handshake = Builder::new().max_buf_size(WAITING).handshake(io).await;
+        let (sender, connection) = handshake.map_err(|error| NoAnswer::because_hyper(&error))?;
+        // What becomes of it is told to who waits for an answer.
+        let driver = Driver(actix_rt::spawn(async { drop(connection.await) }));
+        Ok(Line {
+            sender,
+            over,
+            rests_in: None,
+            _driver: driver,
+        })
+    }
+
+    /// One that has rested, or a new one; it rests when its answer has been read to the end.
+    pub(super) async fn kept(&self, url: &Uri) -> Result<Line, NoAnswer> {
+        let mut line = match self.rested() {
+            Some(line) => line,
+            None => self.alone(url).await?,
+        };
+        line.rests_in = Some(self.resting.clone());
+        Ok(line)
+    }
+
+    fn rested(&self) -> Option<Line> {
+        let mut resting = self.resting.borrow_mut();
+        resting.retain(|(since, _)| since.elapsed() < LONGEST_REST);
+        resting.pop().map(|(_, line)| line)
+    }
+}
+
+/// A connection. It ends with this.
+pub(super) struct Line {
+    sender: SendRequest<Pieces>,
+    over: Over,
+    rests_in: Option<Resting>,
+    _driver: Driver,
+}
+
+impl Line {
+    /// The request goes out as soon as there is nothing of an earlier one left.
+    pub(super) async fn send(&mut self, request: Request<Pieces>) -> hyper::Result<Response<Body>> {
+        self.sender.ready().await?;
+        self.sender.send_request(request).await
+    }
+
+    /// Tells when nothing more is sent.
+    pub(super) fn over(&self) -> Over {
+        self.over.clone()
+    }
+
+    /// Nothing more is sent, whatever is written.
+    pub(super) fn send_no_more(&mut self) {
+        self.over.set();
+        self.rests_in = None;
+    }
+
+    /// The body of the answer that it brought.
+    pub(super) fn body(self, body: Body) -> Box<dyn Chunks> {
+        Box::new(AnswerBody {
+            body,
+            line: Some(self),
+        })
+    }
+}
+
+/// Ends the work on a connection when it is dropped.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct AnswerBody {
+    body: Body,
+    line: Option<Line>,
+}
+
+#[async_trait(?Send)]
+impl Chunks for AnswerBody {
+    async fn next(&mut self) -> Option<Result<Bytes, String>> {
+        let chunk = self.body.data().await;
+        if chunk.is_none()
+            && let Some(mut line) = self.line.take()
+            && let Some(resting) = line.rests_in.take()
+        {
+            resting.borrow_mut().push((Instant::now(), line));
+        }
+        chunk.map(|chunk| chunk.map_err(|error| broken_off(&error)))
+    }
+}
+
+fn broken_off(error: &hyper::Error) -> String {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    match cause.map(io::Error::kind) {
+        Some(io::ErrorKind::UnexpectedEof) => "the body broke off".to_owned(),
+        _ => told(error),
+    }
+}
+
+/// Whether nothing is sent any more: there is an answer already, or the connection has broken off.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Over(Arc<AtomicBool>);
+
+impl Over {
+    fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection that takes what is written when nothing can be sent any more, and tells nobody: the server may have
+/// answered before it broke off, and who waits for the answer learns from reading what has happened.
+struct Forgiving<T> {
+    io: T,
+    over: Over,
+}
+
+impl<T> Forgiving<T> {
+    /// `length` bytes were to be written.
+    fn forgive(&self, written: io::Result<usize>, length: usize) -> usize {
+        written.unwrap_or_else(|_| {
+            self.over.set();
+            length
+        })
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Forgiving<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Forgiving<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.over.is_set() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = ready!(Pin::new(&mut self.io).poll_write(context, bytes));
+        Poll::Ready(Ok(self.forgive(written, bytes.len())))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        if self.over.is_set() {
+            return Poll::Ready(Ok(length));
+        }
+        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(context, slices));
+        Poll::Ready(Ok(self.forgive(written, length)))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.over.is_set() && ready!(Pin::new(&mut self.io).poll_flush(context)).is_err() {
+            self.over.set();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
