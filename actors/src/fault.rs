@@ -59,6 +59,7 @@ pub struct Fault {
     retry_after: Option<Duration>,
     attempts: u32,
     elapsed: Duration,
+    whoever_asks: bool,
 }
 
 impl Fault {
@@ -78,6 +79,7 @@ impl Fault {
             retry_after: None,
             attempts: 1,
             elapsed: Duration::ZERO,
+            whoever_asks: false,
         }
     }
 
@@ -131,6 +133,14 @@ impl Fault {
         self
     }
 
+    /// It says something of the other side as a whole, or of who asks (no such bucket, wrong keys, no rights), and
+    /// nothing of what was asked for.
+    #[must_use]
+    pub fn of_whoever_asks(mut self) -> Self {
+        self.whoever_asks = true;
+        self
+    }
+
     /// What to do about it.
     pub fn kind(&self) -> FaultKind {
         self.kind
@@ -159,6 +169,11 @@ impl Fault {
     /// How long all attempts took.
     pub fn elapsed(&self) -> Duration {
         self.elapsed
+    }
+
+    /// Whether the other side does not work, just now or for who asks: whatever was asked for is none the worse for it.
+    pub fn is_outage(&self) -> bool {
+        self.is_transient() || self.whoever_asks
     }
 
     /// Whether trying again may help.

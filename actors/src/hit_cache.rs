@@ -276,10 +276,10 @@ impl HitCacheActor {
             StreamOutcome::Failed(fault) => {
                 log::warn!(key:% = stream, error:% = fault; "stream {stream} could not be stored and stays pending: {fault}");
                 counters.streams_failed.add(1);
-                if fault.is_transient() {
-                    Settled::ServerFailed
-                } else {
-                    Settled::StreamFailed
+                match (fault.is_transient(), fault.is_outage()) {
+                    (true, _) => Settled::ServerFailed,
+                    (false, true) => Settled::Denied,
+                    (false, false) => Settled::StreamFailed,
                 }
             }
         }

@@ -67,7 +67,7 @@ pub enum StreamOutcome {
 impl StreamOutcome {
     /// Whether it says that the bucket or the dispatcher does not work, rather than something about this stream.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Failed(fault) if fault.is_transient())
+        matches!(self, Self::Failed(fault) if fault.is_outage())
     }
 
     /// Whether the stream is safe in the bucket.

@@ -49,6 +49,8 @@ pub enum Settled {
     Missing,
     /// The bucket or the dispatcher did not work.
     ServerFailed,
+    /// They work, and take nothing from who asks: wrong keys, no such bucket. To end would change nothing.
+    Denied,
     /// Something is wrong with this one stream.
     StreamFailed,
     /// Given up because of a stop: the row stays as it was.
@@ -168,7 +170,7 @@ impl Claims {
         match settled {
             Settled::Safe | Settled::Missing => self.failures = 0,
             Settled::ServerFailed if first_failure => self.failures += 1,
-            Settled::ServerFailed | Settled::StreamFailed | Settled::Cancelled => {}
+            Settled::ServerFailed | Settled::Denied | Settled::StreamFailed | Settled::Cancelled => {}
         }
         match fate {
             RowFate::Stored => {
@@ -191,8 +193,9 @@ impl Claims {
             Settled::Missing if failed_before => RowFate::SetAside,
             Settled::Missing => RowFate::Missing,
             Settled::Cancelled => RowFate::Untouched,
-            // An outage of a few minutes must not set healthy streams aside, however often the program starts in it.
-            Settled::ServerFailed => RowFate::Delayed,
+            // Neither an outage of a few minutes nor a wrong key may set healthy streams aside, however often the
+            // program starts in it.
+            Settled::ServerFailed | Settled::Denied => RowFate::Delayed,
             Settled::StreamFailed => {
                 if self.failed_starts(row, settled) >= FAILED_STARTS {
                     RowFate::SetAside

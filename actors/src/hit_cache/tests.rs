@@ -252,6 +252,32 @@ async fn failures_in_a_row_end_the_backup_and_stay_pending() {
     .await;
 }
 
+/// Wrong keys are put right by people, who may start the program many times in between.
+#[tokio::test(start_paused = true)]
+async fn who_is_denied_access_sets_no_stream_aside_and_does_not_end() {
+    locally(async {
+        let mut state = MemoryState::new();
+        for _ in 0..5 {
+            let queue = Queue::over(state.reopen(), |id| {
+                let denied = Fault::rejected("put object", id, "403 AccessDenied").of_whoever_asks();
+                StreamOutcome::Failed(denied)
+            });
+            queue.gate.open();
+            queue.name(0..20).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let counts = queue.state.counts();
+            assert_eq!((counts.pending, counts.failed), (20, 0));
+            assert!(queue.endings.borrow().is_empty());
+            state = queue.state.reopen();
+        }
+        let queue = Queue::over(state, stored);
+        queue.gate.open();
+        queue.addr.send(AwaitLeftovers).await.unwrap();
+        assert_eq!(queue.state.counts().pending, 0);
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_a_signal_only_what_is_out_is_finished_and_the_next_start_does_the_rest_first() {
     locally(async {

@@ -58,8 +58,12 @@ impl Operation {
     /// The same for a call that sees another kind in it.
     pub(super) fn fault_of(&self, kind: FaultKind, answer: &S3Answer) -> Fault {
         let advice = answer.advice(&self.endpoint);
-        self.new_fault(kind, format!("{answer}{advice}"))
-            .retry_after(answer.retry_after)
+        let fault = self.new_fault(kind, format!("{answer}{advice}"));
+        let fault = fault.retry_after(answer.retry_after);
+        match answer.is_for_whoever_asks() {
+            true => fault.of_whoever_asks(),
+            false => fault,
+        }
     }
 
     /// A call of rusoto's failed; `service` gives the code back to an error that rusoto took it from.
@@ -75,9 +79,9 @@ impl Operation {
             }
             RusotoError::Unknown(answer) => self.fault(&S3Answer::of(&answer)),
             RusotoError::HttpDispatch(error) => self.new_fault(FaultKind::Transient, error),
-            RusotoError::Credentials(error) => {
-                self.new_fault(FaultKind::Rejected, format!("credentials: {error}"))
-            }
+            RusotoError::Credentials(error) => self
+                .new_fault(FaultKind::Rejected, format!("credentials: {error}"))
+                .of_whoever_asks(),
             RusotoError::Validation(text) | RusotoError::ParseError(text) => {
                 let text = excerpt(text.as_bytes());
                 self.new_fault(FaultKind::Transient, format!("the answer is not S3's: {text}"))
@@ -207,6 +211,17 @@ impl S3Answer {
             (_, 300..=499) => FaultKind::Rejected,
             // A success that is none.
             _ => FaultKind::Transient,
+        }
+    }
+
+    /// Whether it would be said of any object.
+    fn is_for_whoever_asks(&self) -> bool {
+        match (self.code.as_deref(), self.status) {
+            (Some("NoSuchBucket"), _) => true,
+            // One that lies where it cannot be read from.
+            (Some("InvalidObjectState"), _) => false,
+            (_, 401 | 403) | (_, 300..=399) => true,
+            _ => self.region.is_some() && self.kind() == FaultKind::Rejected,
         }
     }
 

@@ -280,7 +280,11 @@ impl Refusal {
             _ => String::new(),
         };
         let detail = format!("{}{place}: {}", self.status, said.text);
-        Fault::new(kind, self.operation, self.target, detail).retry_after(self.retry_after)
+        let fault = Fault::new(kind, self.operation, self.target, detail).retry_after(self.retry_after);
+        match self.status {
+            300..=399 | 401 | 403 | 407 => fault.of_whoever_asks(),
+            _ => fault,
+        }
     }
 }
 

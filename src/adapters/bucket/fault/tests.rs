@@ -55,6 +55,34 @@ fn what_is_done_about_an_answer() {
     }
 }
 
+/// Such answers must not make anything of a single object.
+#[test]
+fn what_is_said_to_whoever_asks_is_an_outage() {
+    for (status, body, expected) in [
+        (403, error("AccessDenied"), true),
+        (403, error("InvalidAccessKeyId"), true),
+        (403, error("RequestTimeTooSkewed"), true),
+        (403, "<html>".to_owned(), true),
+        (401, String::new(), true),
+        (301, error("PermanentRedirect"), true),
+        (404, error("NoSuchBucket"), true),
+        (503, error("SlowDown"), true),
+        (404, error("NoSuchKey"), false),
+        (403, error("InvalidObjectState"), false),
+        (400, error("InvalidArgument"), false),
+        (400, error("KeyTooLongError"), false),
+        (501, error("NotImplemented"), false),
+    ] {
+        assert_eq!(fault(status, &[], &body).is_outage(), expected, "{status} {body}");
+    }
+    let elsewhere = fault(
+        400,
+        &[("x-amz-bucket-region", "eu-west-1")],
+        &error("AuthorizationHeaderMalformed"),
+    );
+    assert!(elsewhere.is_outage(), "{elsewhere}");
+}
+
 #[test]
 fn the_texts_tell_an_operator_what_to_do() {
     for (told, expected) in [
