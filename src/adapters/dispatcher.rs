@@ -1,4 +1,4 @@
-//! The dispatcher over HTTP, by awc.
+//! The dispatcher over HTTP: what is asked of it goes by awc, what is sent to it by hyper.
 //!
 //! # The contract
 //! * One attempt per call. Each connection, head of an answer and chunk of a body has a time-out.
@@ -131,7 +131,7 @@ impl AwcDispatcher {
     }
 }
 
-/// By so much later the time-out of a library would end a connection: ours, which comes first, says more.
+/// By so much later a time-out that says less would end a connection.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
 fn client(timeouts: &HttpTimeouts, tls: &Arc<rustls::ClientConfig>, proxies: &Arc<Proxies>) -> Client {

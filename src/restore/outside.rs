@@ -1,5 +1,5 @@
 //! Makes the adapters of a restore from its settings: for the thread of the actors, and for each worker its own,
-//! because neither awc nor rusoto can be shared between runtimes.
+//! because no connection can be shared between runtimes.
 
 use std::rc::Rc;
 use std::sync::Arc;

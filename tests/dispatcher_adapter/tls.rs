@@ -122,7 +122,7 @@ fn an_authority_of_the_site_is_trusted_once_it_is_named() {
     }
 }
 
-/// Servers say something of TLS itself, which is no early answer, while a client sends.
+/// Servers say something of TLS itself while a client sends: no answer yet.
 #[test]
 fn an_upload_by_tls_goes_whole() {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();

@@ -1,5 +1,6 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use actors::ports::{ByteStream, Target};
 use actors::stream_id::{Sha256, StreamId};
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt;
 
 use super::raw_tcp::{RawServer, Step, answer};
 use super::{PATIENCE, sized, target};
@@ -172,14 +174,54 @@ async fn content_that_fails_leaves_no_whole_body_behind() {
 async fn an_upload_that_is_given_up_sends_nothing_more() {
     let late = vec![Step::Rest(3 * PATIENCE), Step::ReadToEnd];
     let server = RawServer::start([late]);
-    let fault = upload(&server, Made::blocks(1000)).await.unwrap_err();
+    let content = Made::blocks(1000);
+    let taken = content.taken.clone();
+    let fault = upload(&server, content).await.unwrap_err();
     assert!(fault.to_string().contains("nothing could be sent for"), "{fault}");
+    assert_eq!(Rc::strong_count(&taken), 1, "the content is gone with it");
     while server.requests().is_empty() {
         tokio::time::sleep(PATIENCE / 10).await;
     }
     let request = &server.requests()[0];
     assert!(request.len() < 500 * 64 * 1024, "{}", request.len());
     assert!(!request.ends_with("0\r\n\r\n"), "it looks whole");
+}
+
+/// It is told where it happened, not as a fault of the dispatcher.
+#[actix_rt::test]
+async fn a_panic_of_the_content_is_one_of_who_uploads() {
+    struct Panics(Made);
+    #[async_trait(?Send)]
+    impl ByteStream for Panics {
+        fn length(&self) -> Option<u64> {
+            None
+        }
+
+        async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
+            let chunk = self.0.chunk().await?;
+            assert!(chunk.is_some(), "on purpose");
+            Ok(chunk)
+        }
+    }
+    let server = RawServer::start([vec![Step::ReadToEnd]]);
+    let dispatcher = target(&server.url());
+    let content = Box::new(Panics(Made::blocks(40)));
+    let id = stream();
+    let uploading = AssertUnwindSafe(dispatcher.upload(&id, content)).catch_unwind();
+    let panic = uploading.await.unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"on purpose"));
+}
+
+/// What was left of a refused binary would be in the way.
+#[actix_rt::test]
+async fn a_connection_that_brought_a_refusal_is_not_used_again() {
+    let refused = answer(sized("413 No", r#"{"title":"no"}"#));
+    let server = RawServer::start([[refused, answer(ok(1))].concat(), answer(ok(1))]);
+    let dispatcher = target(&server.url());
+    let small = || Box::new(Made::of(["a"]));
+    dispatcher.upload(&stream(), small()).await.unwrap_err();
+    dispatcher.upload(&stream(), small()).await.unwrap();
+    assert_eq!(server.connections(), 2);
 }
 
 #[actix_rt::test]

@@ -74,6 +74,8 @@ impl NoAnswer {
             unsent: false,
             closed: ended || broken,
             text: match cause {
+                // Something came that nobody had asked for.
+                Some(cause) if error.is_canceled() => format!("{CLOSED}: {}", told(cause)),
                 _ if ended => CLOSED.to_owned(),
                 Some(cause) if broken => format!("the connection broke: {cause}"),
                 _ if error.is_parse() => format!("the answer is not HTTP: {}", told(error)),
@@ -131,7 +133,7 @@ pub(super) struct Answer {
     pub(super) content_range: Option<String>,
     /// The length of the body, where it was announced.
     pub(super) length: Option<u64>,
-    /// Whether the end of the body can be told at all.
+    /// Whether the end of a body that awc brought can be told at all.
     pub(super) framed: bool,
     /// The body.
     pub(super) body: MeasuredBody,
@@ -176,7 +178,7 @@ impl Answer {
             chunked: parts.headers.contains_key(header::TRANSFER_ENCODING),
         };
         let answer = head.answer(patience, operation, target);
-        answer(line.body(body))
+        answer(line.body(parts.status, body))
     }
 
     /// A fault of this answer that is none of its status.

@@ -1,4 +1,4 @@
-//! TCP connections to the dispatcher, read in large steps.
+//! TCP connections for awc, read in large steps.
 //!
 //! awc reads at most 8 KiB at a time: a hundred system calls for each megabyte of a binary. Here one call takes in what
 //! the system has, up to [`STEP`], and awc is served from that.

@@ -3,25 +3,28 @@
 //! awc copies a body once more before it is sent, and does not look for an answer until all of it is gone. hyper gives
 //! the system the pieces of a body as they are, and reads while it writes: an answer that comes early is understood,
 //! through TLS too.
+//!
+//! A connection is no task of its own: whoever waits for something from it drives it. So what is given up is gone at
+//! once, with the content that it was sending, and a panic of the content is one of who sends it.
 
 use std::cell::RefCell;
 use std::error::Error;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use actix_rt::task::JoinHandle;
 use async_trait::async_trait;
 use awc::http::Uri;
 use bytes::Bytes;
 use hyper::body::HttpBody;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::service::Service;
-use hyper::{Body, Request, Response};
+use hyper::{Body, Request, Response, StatusCode};
 use hyper_tls::HttpsConnector;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
@@ -32,13 +35,14 @@ use super::sending::Pieces;
 use crate::adapters::http::{AskedFor, Chunks, HttpTimeouts, TcpConnector, told};
 use crate::settings::Proxies;
 
-/// How much of a body may wait in a connection, in bytes: more is asked for when there is less.
+/// How much of a body may wait in a connection, in bytes: more is asked for when there is less. It bounds the head of
+/// an answer, too.
 const WAITING: usize = 64 * 1024;
 
 /// A connection that rests longer than this is not used again: servers and what lies between close them.
 const LONGEST_REST: Duration = Duration::from_secs(15);
 
-/// Opens connections, and keeps those that can be used again. For one thread, and for one server.
+/// Opens connections, and keeps those that can be used again: all to one server, for only binaries are sent on them.
 pub(super) struct Lines {
     connector: HttpsConnector<TcpConnector>,
     patience: Duration,
@@ -65,9 +69,12 @@ impl Lines {
     pub(super) async fn alone(&self, url: &Uri) -> Result<Line, NoAnswer> {
         let opening = self.connector.clone().call(url.clone());
         let opened = timeout(self.patience + A_MOMENT, opening).await;
-        let opened =
-            opened.map_err(|_| NoAnswer::no_connection(format!("not within {:.1?}", self.patience)))?;
-        let io = opened.map_err(|error| NoAnswer::no_connection(told(&*error)))?;
+        let late = |patience| NoAnswer::no_connection(format!("not within {patience:.1?}"));
+        let opened = opened.map_err(|_| late(self.patience + A_MOMENT))?;
+        let io = opened.map_err(|error| match is_late(&*error) {
+            true => late(self.patience),
+            false => NoAnswer::no_connection(told(&*error)),
+        })?;
         let over = Over::default();
         let io = Forgiving {
             io,
@@ -75,17 +82,15 @@ impl Lines {
         };
         let handshake = Builder::new().max_buf_size(WAITING).handshake(io).await;
         let (sender, connection) = handshake.map_err(|error| NoAnswer::because_hyper(&error))?;
-        // What becomes of it is told to who waits for an answer.
-        let driver = Driver(actix_rt::spawn(async { drop(connection.await) }));
         Ok(Line {
             sender,
+            connection: Driven(Some(Box::pin(connection))),
             over,
             rests_in: None,
-            _driver: driver,
         })
     }
 
-    /// One that has rested, or a new one; it rests when its answer has been read to the end.
+    /// One that has rested, or a new one; it rests when it has brought a 200 that was read to the end.
     pub(super) async fn kept(&self, url: &Uri) -> Result<Line, NoAnswer> {
         let mut line = match self.rested() {
             Some(line) => line,
@@ -105,16 +110,20 @@ impl Lines {
 /// A connection. It ends with this.
 pub(super) struct Line {
     sender: SendRequest<Pieces>,
+    connection: Driven,
     over: Over,
     rests_in: Option<Resting>,
-    _driver: Driver,
 }
 
 impl Line {
     /// The request goes out as soon as there is nothing of an earlier one left.
     pub(super) async fn send(&mut self, request: Request<Pieces>) -> hyper::Result<Response<Body>> {
-        self.sender.ready().await?;
-        self.sender.send_request(request).await
+        let sender = &mut self.sender;
+        let sending = async {
+            sender.ready().await?;
+            sender.send_request(request).await
+        };
+        self.connection.beside(sending).await
     }
 
     /// Tells when nothing more is sent.
@@ -129,7 +138,10 @@ impl Line {
     }
 
     /// The body of the answer that it brought.
-    pub(super) fn body(self, body: Body) -> Box<dyn Chunks> {
+    pub(super) fn body(mut self, answer: StatusCode, body: Body) -> Box<dyn Chunks> {
+        if answer != StatusCode::OK {
+            self.rests_in = None;
+        }
         Box::new(AnswerBody {
             body,
             line: Some(self),
@@ -137,12 +149,28 @@ impl Line {
     }
 }
 
-/// Ends the work on a connection when it is dropped.
-struct Driver(JoinHandle<()>);
+fn is_late(error: &(dyn Error + 'static)) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    let here = io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut);
+    here || error.source().is_some_and(is_late)
+}
 
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
+/// What hyper does on a connection; nothing once it has ended.
+struct Driven(Option<Pin<Box<dyn Future<Output = hyper::Result<()>>>>>);
+
+impl Driven {
+    /// Goes on with it as long as `waiting` waits, which learns what becomes of it.
+    async fn beside<T>(&mut self, waiting: impl Future<Output = T>) -> T {
+        let mut waiting = pin!(waiting);
+        poll_fn(|context| {
+            if let Some(connection) = &mut self.0
+                && connection.as_mut().poll(context).is_ready()
+            {
+                self.0 = None;
+            }
+            waiting.as_mut().poll(context)
+        })
+        .await
     }
 }
 
@@ -154,9 +182,13 @@ struct AnswerBody {
 #[async_trait(?Send)]
 impl Chunks for AnswerBody {
     async fn next(&mut self) -> Option<Result<Bytes, String>> {
-        let chunk = self.body.data().await;
+        let chunk = match &mut self.line {
+            Some(line) => line.connection.beside(self.body.data()).await,
+            None => None,
+        };
         if chunk.is_none()
             && let Some(mut line) = self.line.take()
+            && !line.over.is_set()
             && let Some(resting) = line.rests_in.take()
         {
             resting.borrow_mut().push((Instant::now(), line));

@@ -27,7 +27,8 @@ use super::line::Over;
 use super::request;
 use super::target::Place;
 
-/// The most that a connection is given at once, in bytes: what it has taken counts as progress.
+/// The most that a connection is given at once, in bytes. What is handed to it counts as sent and as progress,
+/// although it may hold back two of these.
 const PIECE: usize = 64 * 1024;
 
 /// How fast whoever receives a body is believed to be done with it once it has it all.
@@ -318,6 +319,8 @@ async fn read(content: &mut dyn ByteStream, course: &Course) -> Result<Option<By
         match content.chunk().await {
             Ok(Some(chunk)) if chunk.is_empty() => {}
             Ok(chunk) => return Ok(chunk),
+            // It is of no interest any more.
+            Err(_) if course.over.is_set() => {}
             Err(fault) => {
                 *course.fault.borrow_mut() = Some(fault);
                 return Err(ContentFailed);

@@ -22,7 +22,7 @@ use crate::settings::Proxies;
 /// What a proxy is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AskedFor {
-    /// Tunnels, whatever the URL.
+    /// Tunnels, whatever the URL: it neither sees nor repeats what is sent.
     Tunnels,
     /// A tunnel to `https://`, and whole URLs of `http://`, as Go's clients do: many proxies let tunnels through to
     /// port 443 only.
