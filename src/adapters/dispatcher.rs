@@ -24,6 +24,7 @@ mod connection;
 mod download;
 mod exists;
 mod line;
+mod pieces;
 mod probe;
 mod publish;
 mod pull;

@@ -14,7 +14,6 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use url::Url;
 
-use super::line::Line;
 use super::said::Said;
 use crate::adapters::http::{Chunks, ERROR_BODY, MeasuredBody, excerpt, retry_after, told};
 
@@ -162,23 +161,21 @@ impl Answer {
         answer(Box::new(AwcChunks(response)))
     }
 
-    /// What hyper brought to a request with a body.
-    pub(super) fn to_a_body(
-        line: Line,
-        response: hyper::Response<hyper::Body>,
+    /// What hyper brought.
+    pub(super) fn by_hyper(
+        head: &hyper::http::response::Parts,
+        body: Box<dyn Chunks>,
         patience: Duration,
         operation: &'static str,
         target: &str,
     ) -> Self {
-        let (parts, body) = response.into_parts();
         let head = Head {
-            status: parts.status.as_u16(),
-            version: parts.version,
-            header: &|name| parts.headers.get(name)?.to_str().ok(),
-            chunked: parts.headers.contains_key(header::TRANSFER_ENCODING),
+            status: head.status.as_u16(),
+            version: head.version,
+            header: &|name| head.headers.get(name)?.to_str().ok(),
+            chunked: head.headers.contains_key(header::TRANSFER_ENCODING),
         };
-        let answer = head.answer(patience, operation, target);
-        answer(line.body(parts.status, body))
+        head.answer(patience, operation, target)(body)
     }
 
     /// A fault of this answer that is none of its status.

@@ -14,7 +14,6 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -31,7 +30,7 @@ use tokio::time::timeout;
 
 use super::A_MOMENT;
 use super::answer::NoAnswer;
-use super::sending::Pieces;
+use super::pieces::{Over, Pieces};
 use crate::adapters::http::{AskedFor, Chunks, HttpTimeouts, TcpConnector, told};
 use crate::settings::Proxies;
 
@@ -202,20 +201,6 @@ fn broken_off(error: &hyper::Error) -> String {
     match cause.map(io::Error::kind) {
         Some(io::ErrorKind::UnexpectedEof) => "the body broke off".to_owned(),
         _ => told(error),
-    }
-}
-
-/// Whether nothing is sent any more: there is an answer already, or the connection has broken off.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Over(Arc<AtomicBool>);
-
-impl Over {
-    fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -6,9 +6,10 @@ use actors::ports::target::{Published, Refused};
 use bytes::Bytes;
 
 use super::answer::Answer;
+use super::pieces::Body;
 use super::request;
 use super::said::{Said, kind_of_write};
-use super::sending::{Answered, Body, Post};
+use super::sending::{Answered, Post};
 use super::target::Place;
 use crate::adapters::http::excerpt;
 

@@ -7,9 +7,10 @@ use actors::stream_id::{Sha256, StreamId};
 use bytes::Bytes;
 
 use super::answer::Answer;
+use super::pieces::Body;
 use super::request;
 use super::said::kind_of_write;
-use super::sending::{Answered, Body, Post, Unanswered};
+use super::sending::{Answered, Post, Unanswered};
 use super::target::Place;
 use crate::adapters::http::{ERROR_BODY, excerpt};
 
