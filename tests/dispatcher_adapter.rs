@@ -51,16 +51,25 @@ fn dispatcher(url: &str) -> AwcDispatcher {
 }
 
 fn target(url: &str) -> HttpTarget {
+    target_within(PATIENCE, url)
+}
+
+/// For what is large, and may take its time on a busy machine.
+fn patient_target(url: &str) -> HttpTarget {
+    target_within(Duration::from_secs(30), url)
+}
+
+fn target_within(patience: Duration, url: &str) -> HttpTarget {
     HttpTarget::new(TargetConfig {
         events: BaseUrl::parse(url).unwrap(),
         streams: BaseUrl::parse(url).unwrap(),
         backup_id: "1".to_owned(),
         timeouts: HttpTimeouts {
-            connect: PATIENCE,
-            head: PATIENCE,
-            chunk: PATIENCE,
+            connect: patience,
+            head: patience,
+            chunk: patience,
         },
-        published: 2 * PATIENCE,
+        published: 2 * patience,
     })
     .unwrap()
 }

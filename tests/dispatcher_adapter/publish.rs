@@ -7,7 +7,7 @@ use actors::ports::target::{Published, Refused};
 use bytes::Bytes;
 
 use super::raw_tcp::{RawServer, Step, answer};
-use super::{samples, sized, target};
+use super::{patient_target, samples, sized, target};
 
 async fn publish(server: &RawServer, bulk: impl Into<Bytes>) -> Result<Published, Fault> {
     let feed = samples(Action::Sourced);
@@ -62,7 +62,8 @@ async fn a_large_bulk_arrives_byte_for_byte_with_its_length() {
         .collect::<Vec<u8>>()
         .into();
     let server = RawServer::start([answer(sized("200 OK", OK))]);
-    publish(&server, bulk.clone()).await.unwrap();
+    let (dispatcher, feed) = (patient_target(&server.url()), samples(Action::Sourced));
+    dispatcher.publish(&feed, bulk.clone()).await.unwrap();
     let request = &server.requests()[0];
     assert!(request.split_once("\r\n\r\n").unwrap().1.as_bytes() == bulk);
 }

@@ -81,7 +81,7 @@ async fn a_client_in_a_process_of_its_own() {
     if task.starts_with("upload") {
         let blocks = if task.ends_with("much") { MUCH } else { BLOCKS };
         let content = Box::new(Made::blocks(blocks));
-        match super::target(&server).upload(&stream(), content).await {
+        match super::patient_target(&server).upload(&stream(), content).await {
             Ok(received) => println!("sent {}", received.size),
             Err(fault) => println!("failed: {fault}"),
         }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::raw_tcp::{RawServer, Step, answer};
-use super::{PATIENCE, sized, target};
+use super::{PATIENCE, patient_target, sized, target};
 
 const SHA256: &str = "27783e87963a4efb6829b531c9ba57b44f45797f6770bd637fbf0d807cbdbae0";
 
@@ -138,7 +138,9 @@ async fn a_large_binary_goes_in_chunks_byte_for_byte() {
     for chunk in [30_000, 1_000_000, 3_000_000] {
         let server = RawServer::start([answer(ok(content.len()))]);
         let made = Made::of(content.chunks(chunk).map(Bytes::copy_from_slice));
-        assert_eq!(upload(&server, made).await.unwrap().size, 3_000_000);
+        let dispatcher = patient_target(&server.url());
+        let received = dispatcher.upload(&stream(), Box::new(made)).await.unwrap();
+        assert_eq!(received.size, 3_000_000);
         let request = &server.requests()[0];
         let (head, body) = request.split_once("\r\n\r\n").unwrap();
         assert!(
