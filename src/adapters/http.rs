@@ -38,6 +38,9 @@ impl Default for HttpTimeouts {
     }
 }
 
+/// A connection that rests longer than this is not used again: servers and what lies between close them.
+pub(crate) const LONGEST_REST: Duration = Duration::from_secs(15);
+
 /// How much of an error's body is read.
 pub(crate) const ERROR_BODY: usize = 64 * 1024;
 

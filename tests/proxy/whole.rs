@@ -1,5 +1,7 @@
 //! A backup and a restore whose servers are behind a proxy, and those that are not.
 
+use std::sync::Arc;
+
 use sandbox::generator::{Shape, World};
 
 use crate::behind::{
@@ -10,6 +12,17 @@ use crate::scene::{Scene, events_of, wait_for};
 
 fn is_complete(scene: &Scene, world: &World, events: u64) -> bool {
     scene.events_in_bundles() == events && scene.streams().len() == world.binaries().count()
+}
+
+/// Runs a backup until all is in the bucket; returns its log.
+fn backed_up(scene: &Scene, world: &Arc<World>) -> String {
+    let mut backup = scene.start();
+    wait_for("all is in the bucket", &mut backup, || {
+        is_complete(scene, world, events_of(world))
+    });
+    let (code, log) = backup.stop();
+    assert_eq!(code, Some(0), "{log}");
+    log
 }
 
 #[test]
@@ -24,13 +37,8 @@ fn a_backup_and_a_restore_go_through_it_and_it_is_told_who_asks() {
     let scene = behind(scene, &proxy).set("HTTP_PROXY", with);
     scene.dispatcher.fill(&world, true);
 
-    let mut backup = scene.start();
-    wait_for("all is in the bucket", &mut backup, || {
-        is_complete(&scene, &world, events_of(&world))
-    });
-    let (code, log) = backup.stop();
+    let log = backed_up(&scene, &world);
 
-    assert_eq!(code, Some(0), "{log}");
     for server in [format!("http://{DISPATCHER}"), format!("http://{BUCKET}")] {
         let told = format!(
             "{server} is spoken to through the proxy http://{} (HTTP_PROXY, with user",
@@ -76,12 +84,7 @@ fn this_machine_is_spoken_to_without_it() {
         .set("HTTP_PROXY", proxy.address())
         .set("HTTPS_PROXY", proxy.address());
     scene.dispatcher.fill(&world, true);
-    let mut backup = scene.start();
-    wait_for("all is in the bucket", &mut backup, || {
-        is_complete(&scene, &world, events_of(&world))
-    });
-    let (code, log) = backup.stop();
-    assert_eq!(code, Some(0), "{log}");
+    let log = backed_up(&scene, &world);
     assert!(!log.contains("through the proxy"), "{log}");
     assert_eq!(proxy.asked(), []);
 }

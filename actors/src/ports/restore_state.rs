@@ -240,6 +240,23 @@ pub struct DeadLetter {
     pub event_bytes: u64,
 }
 
+impl DeadLetter {
+    /// A whole object that is given up now.
+    pub fn of_object(store: Store, key: &str, reason: impl ToString, attempts: u32) -> Self {
+        Self {
+            store,
+            key: key.to_owned(),
+            event: None,
+            route: None,
+            kafka_key: None,
+            reason: reason.to_string(),
+            attempts,
+            since: Timestamp::now(),
+            event_bytes: 0,
+        }
+    }
+}
+
 /// One change of the facts. Durable when [`RestoreState::record`] returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestoreChange {

@@ -359,15 +359,10 @@ impl Publishing<'_> {
             log::error!(key:% = key, error:% = reason; "{key} is a dead letter now: {reason}");
         }
         let letter = DeadLetter {
-            store: Store::Events,
-            key: key.clone(),
             event,
-            route: None,
             kafka_key,
-            reason,
-            attempts: 1,
-            since: Timestamp::now(),
             event_bytes: kept.as_ref().map_or(0, |kept| kept.len() as u64),
+            ..DeadLetter::of_object(Store::Events, key, reason, 1)
         };
         self.ports
             .state

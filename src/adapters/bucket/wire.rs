@@ -20,7 +20,7 @@ use rusoto_core::{ByteStream, HttpDispatchError};
 
 use super::body::{counted, read_whole, streamed};
 use super::xml::{disarmed, is_whole};
-use crate::adapters::http::{AskedFor, HttpTimeouts, Route, TcpConnector, excerpt, told};
+use crate::adapters::http::{AskedFor, HttpTimeouts, LONGEST_REST, Route, TcpConnector, excerpt, told};
 use crate::settings::Proxies;
 
 /// The headers that rusoto gets to see.
@@ -36,9 +36,6 @@ const UNDERSTOOD: [&str; 10] = [
     "x-amz-bucket-region",
     "x-amz-version-id",
 ];
-
-/// A connection that rests longer than this is not used again: servers and what lies between close them.
-const LONGEST_REST: Duration = Duration::from_secs(15);
 
 /// Joining the parts of a large object takes its time before there is an answer.
 const COMPLETION_PATIENCE: u32 = 4;

@@ -31,15 +31,12 @@ use tokio::time::timeout;
 use super::A_MOMENT;
 use super::answer::NoAnswer;
 use super::pieces::{Over, Pieces};
-use crate::adapters::http::{AskedFor, Chunks, HttpTimeouts, TcpConnector, told};
+use crate::adapters::http::{AskedFor, Chunks, HttpTimeouts, LONGEST_REST, TcpConnector, told};
 use crate::settings::Proxies;
 
 /// How much of a body may wait in a connection, in bytes: more is asked for when there is less. It bounds the head of
 /// an answer, too.
 const WAITING: usize = 64 * 1024;
-
-/// A connection that rests longer than this is not used again: servers and what lies between close them.
-const LONGEST_REST: Duration = Duration::from_secs(15);
 
 /// Opens connections, and keeps those that can be used again: all to one server, for only binaries are sent on them.
 pub(super) struct Lines {

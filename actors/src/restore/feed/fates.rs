@@ -82,17 +82,7 @@ pub(super) async fn bury(
 
 pub(super) async fn bury_object(ports: &FeedRestorePorts, key: &str, fault: &Fault) -> Result<(), Halt> {
     log::error!(error:% = fault; "{fault}; it is a dead letter now, the others go on");
-    let letter = DeadLetter {
-        store: Store::Events,
-        key: key.to_owned(),
-        event: None,
-        route: None,
-        kafka_key: None,
-        reason: fault.to_string(),
-        attempts: fault.attempts(),
-        since: Timestamp::now(),
-        event_bytes: 0,
-    };
+    let letter = DeadLetter::of_object(Store::Events, key, fault, fault.attempts());
     ports.state.record(RestoreChange::GivenUp(letter, None)).await?;
     fault_point::pass(FaultPoint::RestoreBundleBuried);
     Ok(())

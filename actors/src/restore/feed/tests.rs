@@ -10,17 +10,18 @@ use crate::restore::test_ports::feed_ports;
 use crate::testkit::conformance::target::{bulk, feed};
 use crate::testkit::{EventFate, FakeArchive, FakeTarget, MemoryRestoreState};
 
-struct Scene {
-    archive: FakeArchive,
-    target: FakeTarget,
-    state: MemoryRestoreState,
-    ports: FeedRestorePorts,
+/// A feed between fakes; what its parts are tested in, too.
+pub(super) struct Scene {
+    pub(super) archive: FakeArchive,
+    pub(super) target: FakeTarget,
+    pub(super) state: MemoryRestoreState,
+    pub(super) ports: FeedRestorePorts,
 }
 
 const NOW: Timestamp = Timestamp::from_micros(1_000_000_000_000_000);
 
 impl Scene {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::of(FakeArchive::new(), FakeTarget::new(), MemoryRestoreState::new()).await
     }
 
@@ -44,9 +45,14 @@ impl Scene {
     fn plant(&self, second: u32, name: &str, count: usize) -> String {
         let keys: Vec<String> = (0..count).map(|number| format!("{name}{number}")).collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        self.plant_events(second, count, &keys)
+    }
+
+    /// A bundle of the events of these Kafka keys, whose name says that there are so many.
+    pub(super) fn plant_events(&self, second: u32, said: usize, keys: &[&str]) -> String {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-        gzip.write_all(&bulk(&keys)).unwrap();
-        self.plant_bytes(second, count, gzip.finish().unwrap())
+        gzip.write_all(&bulk(keys)).unwrap();
+        self.plant_bytes(second, said, gzip.finish().unwrap())
     }
 
     fn plant_bytes(&self, second: u32, count: usize, content: Vec<u8>) -> String {
@@ -62,7 +68,7 @@ impl Scene {
             .rule(move |event| is_refused(&event.kafka_key).then_some(EventFate::Undecodable));
     }
 
-    async fn restore(&self) -> Result<(), Halt> {
+    pub(super) async fn restore(&self) -> Result<(), Halt> {
         self.restore_within(Window::default()).await
     }
 
@@ -76,7 +82,7 @@ impl Scene {
         restore_feed(&self.ports, &rules).await
     }
 
-    fn figures(&self) -> EventFigures {
+    pub(super) fn figures(&self) -> EventFigures {
         self.state.feed_figures(&feed()).unwrap()
     }
 

@@ -212,6 +212,20 @@ mod tests {
         assert_eq!(UNTIMED.to_string(), "0001-01-01T00:00:00Z");
     }
 
+    /// Of bundles by their names, with the times of their events.
+    fn leaves_out_no_wanted_event(
+        window: Window,
+        mut named: Vec<(Timestamp, Vec<Timestamp>)>,
+    ) -> Result<(), TestCaseError> {
+        named.sort();
+        let mut bundles = window.bundles();
+        for (name, times) in named {
+            let inside = times.iter().any(|time| window.wants_event(*time));
+            prop_assert!(bundles.wants(name) || !inside);
+        }
+        Ok(())
+    }
+
     proptest! {
         /// Events in any order that strays by less than a day, cut into bundles anywhere, each named by its last.
         #[test]
@@ -233,12 +247,7 @@ mod tests {
                 }
                 events = rest;
             }
-            named.sort();
-            let mut bundles = window.bundles();
-            for (name, times) in named {
-                let inside = times.iter().any(|time| window.wants_event(*time));
-                prop_assert!(bundles.wants(name) || !inside);
-            }
+            leaves_out_no_wanted_event(window, named)?;
         }
 
         /// Events that stray by years, as in the backup of an Azul that was restored once.
@@ -253,17 +262,12 @@ mod tests {
                 until: (!is_open).then(|| at(since + length)),
                 every_bundle: true,
             };
-            let mut named: Vec<(Timestamp, Vec<Timestamp>)> = bundles
+            let named: Vec<(Timestamp, Vec<Timestamp>)> = bundles
                 .iter()
                 .map(|days| days.iter().map(|days| at(*days)).collect::<Vec<_>>())
                 .filter_map(|times| Some((*times.last()?, times)))
                 .collect();
-            named.sort();
-            let mut bundles = window.bundles();
-            for (name, times) in named {
-                let inside = times.iter().any(|time| window.wants_event(*time));
-                prop_assert!(bundles.wants(name) || !inside);
-            }
+            leaves_out_no_wanted_event(window, named)?;
         }
     }
 

@@ -100,17 +100,7 @@ impl Run<'_> {
         figures: StreamFigures,
     ) -> Result<(), Halt> {
         log::error!(error:% = fault; "{fault}; it is a dead letter now, the others go on");
-        let letter = DeadLetter {
-            store: Store::Streams,
-            key: key.to_owned(),
-            event: None,
-            route: None,
-            kafka_key: None,
-            reason: fault.to_string(),
-            attempts,
-            since: Timestamp::now(),
-            event_bytes: 0,
-        };
+        let letter = DeadLetter::of_object(Store::Streams, key, fault, attempts);
         self.ports
             .state
             .record(RestoreChange::GivenUp(letter, None))
